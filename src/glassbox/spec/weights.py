@@ -1,0 +1,139 @@
+"""The one table of canonical weight names and shapes.
+
+Every engine builds its parameters from it, checkpoints and exports use its names, and every count is a sum over it.
+A matrix is (outputs, inputs), so that `y = x @ W.T`, as in PyTorch. Nothing is allocated: describing a model of
+70 billion parameters costs microseconds.
+
+    embedding.tokens                      (vocabulary, width)
+    embedding.positions                   (context, width)            learned positions
+    blocks.0.attention_norm.gain          (width,)
+    blocks.0.attention.query              (heads * head_width, width)
+    blocks.0.attention.key, .value        (key_value_heads * head_width, width)
+    blocks.0.attention.output             (width, heads * head_width)
+    blocks.0.feedforward_norm.gain        (width,)
+    blocks.0.feedforward.gate, .up        (hidden_width, width)       gate: gated activations only
+    blocks.0.feedforward.down             (width, hidden_width)
+    final_norm.gain                       (width,)
+    output.weight                         (vocabulary or classes, width)
+An encoder beside a decoder has the same names behind `encoder.`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from glassbox.spec.model import ModelSpec
+
+Shape = tuple[int, ...]
+Part = Literal["embedding", "positions", "attention", "feedforward", "norms", "output"]
+PARTS: tuple[Part, ...] = ("embedding", "positions", "attention", "feedforward", "norms", "output")
+
+
+def weight_shapes(spec: ModelSpec) -> dict[str, Shape]:
+    """Canonical name -> shape, in the order in which the forward pass meets the weights."""
+    return dict(_weights(spec))
+
+
+def part_of(name: str) -> Part:
+    """The part of the model that a weight belongs to; the parts have the colours of the pictures."""
+    if "norm" in name:
+        return "norms"
+    if name.endswith("embedding.positions"):
+        return "positions"
+    if name.endswith(("embedding.tokens", "value_embedding")):
+        return "embedding"
+    if "attention." in name:
+        return "attention"
+    if "feedforward." in name:
+        return "feedforward"
+    return "output"
+
+
+def _weights(spec: ModelSpec) -> Iterator[tuple[str, Shape]]:
+    yield "embedding.tokens", (spec.vocabulary_size, spec.width)
+    if spec.positions == "learned":
+        yield "embedding.positions", (spec.context, spec.width)
+    if spec.embedding_norm:
+        yield from _norm(spec, "embedding_norm")
+    if spec.kind == "encoder-decoder":
+        if spec.positions == "learned":
+            yield "encoder.embedding.positions", (spec.context, spec.width)
+        for layer in range(spec.encoder_layers):
+            yield from _block(spec, f"encoder.blocks.{layer}", layer, cross=False)
+        if spec.final_norm:
+            yield from _norm(spec, "encoder.final_norm")
+    for layer in range(spec.layers):
+        yield from _block(spec, f"blocks.{layer}", layer, cross=spec.kind == "encoder-decoder")
+    if spec.final_norm:
+        yield from _norm(spec, "final_norm")
+    outputs = spec.classes if spec.head == "classes" else spec.vocabulary_size
+    if not spec.tied_embeddings:
+        yield "output.weight", (outputs, spec.width)
+    if spec.output_bias:
+        yield "output.bias", (outputs,)
+
+
+def _block(spec: ModelSpec, prefix: str, layer: int, *, cross: bool) -> Iterator[tuple[str, Shape]]:
+    yield from _norm(spec, f"{prefix}.attention_norm")
+    yield from _attention(spec, f"{prefix}.attention")
+    if not cross and spec.has_value_embedding(layer):
+        yield f"{prefix}.attention.value_embedding", (spec.vocabulary_size, spec.key_value_heads * spec.head_width)
+    if spec.norm_placement == "sandwich":
+        yield from _norm(spec, f"{prefix}.attention_output_norm")
+    if cross:
+        yield from _norm(spec, f"{prefix}.cross_attention_norm")
+        yield from _attention(spec, f"{prefix}.cross_attention")
+        if spec.norm_placement == "sandwich":
+            yield from _norm(spec, f"{prefix}.cross_attention_output_norm")
+    yield from _norm(spec, f"{prefix}.feedforward_norm")
+    yield from _feedforward(spec, f"{prefix}.feedforward", layer)
+    if spec.norm_placement == "sandwich":
+        yield from _norm(spec, f"{prefix}.feedforward_output_norm")
+
+
+def _norm(spec: ModelSpec, prefix: str) -> Iterator[tuple[str, Shape]]:
+    if spec.norm == "none":
+        return
+    if spec.norm_gain:
+        yield f"{prefix}.gain", (spec.width,)
+    if spec.norm_bias:
+        yield f"{prefix}.bias", (spec.width,)
+
+
+def _attention(spec: ModelSpec, prefix: str) -> Iterator[tuple[str, Shape]]:
+    queries, keys = spec.heads * spec.head_width, spec.key_value_heads * spec.head_width
+    for name, outputs in (("query", queries), ("key", keys), ("value", keys)):
+        yield f"{prefix}.{name}", (outputs, spec.width)
+        if spec.attention_bias != "none":
+            yield f"{prefix}.{name}_bias", (outputs,)
+    if spec.qk_norm and spec.norm_gain:
+        yield f"{prefix}.query_norm.gain", (spec.head_width,)
+        yield f"{prefix}.key_norm.gain", (spec.head_width,)
+    yield f"{prefix}.output", (spec.width, queries)
+    if spec.attention_bias == "all":
+        yield f"{prefix}.output_bias", (spec.width,)
+
+
+def _feedforward(spec: ModelSpec, prefix: str, layer: int) -> Iterator[tuple[str, Shape]]:
+    if not spec.has_experts(layer):
+        yield from _dense(spec, prefix, spec.hidden_width)
+        return
+    assert spec.experts is not None
+    count, hidden = spec.experts.count, spec.experts.hidden_width
+    yield f"{prefix}.router", (count, spec.width)
+    for name in ("gate", "up") if spec.gated else ("up",):
+        yield f"{prefix}.experts.{name}", (count, hidden, spec.width)
+    yield f"{prefix}.experts.down", (count, spec.width, hidden)
+    if spec.experts.shared:  # shared experts are always on together: one network of their summed hidden width
+        yield from _dense(spec, f"{prefix}.shared", hidden * spec.experts.shared)
+
+
+def _dense(spec: ModelSpec, prefix: str, hidden: int) -> Iterator[tuple[str, Shape]]:
+    for name in ("gate", "up") if spec.gated else ("up",):
+        yield f"{prefix}.{name}", (hidden, spec.width)
+        if spec.feedforward_bias:
+            yield f"{prefix}.{name}_bias", (hidden,)
+    yield f"{prefix}.down", (spec.width, hidden)
+    if spec.feedforward_bias:
+        yield f"{prefix}.down_bias", (spec.width,)
