@@ -1,6 +1,18 @@
 """The one description of a model, its presets, and what it costs: plain arithmetic that needs no engine."""
 
+from glassbox.spec.accounting import count_flops, count_memory, count_parameters
 from glassbox.spec.model import Experts, ModelSpec
+from glassbox.spec.presets import preset, presets
 from glassbox.spec.weights import part_of, weight_shapes
 
-__all__ = ["Experts", "ModelSpec", "part_of", "weight_shapes"]
+__all__ = [
+    "Experts",
+    "ModelSpec",
+    "count_flops",
+    "count_memory",
+    "count_parameters",
+    "part_of",
+    "preset",
+    "presets",
+    "weight_shapes",
+]

@@ -37,8 +37,10 @@ class Experts(BaseModel):
     count: int = Field(ge=2, le=4096, description="Routed experts in each layer.")
     active: int = Field(ge=1, le=4096, description="Routed experts that each token visits.")
     hidden_width: int = Field(ge=1, le=LARGEST, description="Hidden width of one expert.")
-    shared: int = Field(0, ge=0, le=64, description="Experts that every token visits besides the routed ones.")
-    dense_layers: int = Field(0, ge=0, le=10_000, description="First layers that keep one ordinary feed-forward.")
+    shared: int = Field(default=0, ge=0, le=64, description="Experts that every token visits besides the routed ones.")
+    dense_layers: int = Field(
+        default=0, ge=0, le=10_000, description="First layers that keep one ordinary feed-forward."
+    )
 
     @model_validator(mode="after")
     def _active_within_count(self) -> Self:
@@ -76,17 +78,19 @@ class ModelSpec(BaseModel):
 
     # What it is
     kind: Kind = Field(
-        "decoder", description="Decoder (writes), encoder (reads), or encoder-decoder (reads, then writes)."
+        default="decoder", description="Decoder (writes), encoder (reads), or encoder-decoder (reads, then writes)."
     )
-    head: Head = Field("language", description="What comes out: logits over the vocabulary, or over classes.")
-    classes: int = Field(0, ge=0, le=LARGEST, description="Classes to choose from, with head = classes.")
+    head: Head = Field(default="language", description="What comes out: logits over the vocabulary, or over classes.")
+    classes: int = Field(default=0, ge=0, le=LARGEST, description="Classes to choose from, with head = classes.")
 
     # Sizes
     vocabulary_size: int = Field(ge=2, le=LARGEST, description="Token ids are 0 to this minus one.")
     context: int = Field(ge=1, le=LARGEST, description="Most tokens the model reads at once.")
     width: int = Field(ge=1, le=LARGEST, description="Length of the vector that stands for one token.")
     layers: int = Field(ge=1, le=10_000, description="Blocks, one after another (of the decoder, if there are two).")
-    encoder_layers: int = Field(0, ge=0, le=10_000, description="Blocks of the encoder, with kind = encoder-decoder.")
+    encoder_layers: int = Field(
+        default=0, ge=0, le=10_000, description="Blocks of the encoder, with kind = encoder-decoder."
+    )
     heads: int = Field(ge=1, le=LARGEST, description="Attention heads in each block.")
     key_value_heads: int = Field(
         default_factory=_default_key_value_heads,
@@ -99,52 +103,67 @@ class ModelSpec(BaseModel):
     )
 
     # Attention
-    window: int | None = Field(None, ge=1, le=LARGEST, description="Tokens that attention looks back, itself included.")
-    qk_norm: bool = Field(False, description="Normalise queries and keys per head (RMSNorm; Henry et al. 2020).")
+    window: int | None = Field(
+        default=None, ge=1, le=LARGEST, description="Tokens that attention looks back, itself included."
+    )
+    qk_norm: bool = Field(
+        default=False, description="Normalise queries and keys per head (RMSNorm; Henry et al. 2020)."
+    )
     attention_bias: Biases = Field(
-        "none", description="Biases of query, key and value (inputs), of the output too (all)."
+        default="none", description="Biases of query, key and value (inputs), of the output too (all)."
     )
     value_embeddings: bool = Field(
-        False, description="Add a learned embedding of the token to the values of every second block (speed-run, 2024)."
+        default=False,
+        description="Add a learned embedding of the token to the values of every second block (speed-run, 2024).",
     )
 
     # Positions
-    positions: Positions = Field("rotary", description="How a token knows where it stands.")
-    rotary_base: float = Field(10_000.0, gt=1, description="Longest wavelength of rotary positions over 2 pi.")
-    rotary_fraction: float = Field(1.0, gt=0, le=1, description="Share of each head's width that is rotated.")
+    positions: Positions = Field(default="rotary", description="How a token knows where it stands.")
+    rotary_base: float = Field(default=10_000.0, gt=1, description="Longest wavelength of rotary positions over 2 pi.")
+    rotary_fraction: float = Field(default=1.0, gt=0, le=1, description="Share of each head's width that is rotated.")
 
     # Feed-forward
-    activation: Activation = Field("gelu", description="Non-linearity of the feed-forward network.")
+    activation: Activation = Field(default="gelu", description="Non-linearity of the feed-forward network.")
     hidden_width: int = Field(
         default_factory=_default_hidden_width, ge=1, le=LARGEST, description="Width inside the feed-forward network."
     )
-    feedforward_bias: bool = Field(False, description="Biases in the feed-forward network.")
-    experts: Experts | None = Field(None, description="Mixture of experts in place of one feed-forward network.")
+    feedforward_bias: bool = Field(default=False, description="Biases in the feed-forward network.")
+    experts: Experts | None = Field(
+        default=None, description="Mixture of experts in place of one feed-forward network."
+    )
 
     # Norms and residuals
-    norm: Norm = Field("rms", description="LayerNorm, RMSNorm, GroupNorm over the width, or none.")
-    norm_placement: NormPlacement = Field("pre", description="Before each part, after its addition, or around it.")
-    norm_epsilon: float = Field(1e-5, gt=0, lt=1, description="Added to the variance before the root.")
-    norm_gain: bool = Field(True, description="A learned factor per channel after normalising.")
-    norm_bias: bool = Field(False, description="A learned summand per channel after normalising (layer and group).")
-    norm_groups: int = Field(1, ge=1, le=LARGEST, description="Groups of channels, with norm = group.")
-    embedding_norm: bool = Field(False, description="Normalise right after the embeddings.")
-    final_norm: bool = Field(True, description="Normalise before the output.")
-    parallel_residual: bool = Field(False, description="Attention and feed-forward side by side (GPT-J, NeoX).")
+    norm: Norm = Field(default="rms", description="LayerNorm, RMSNorm, GroupNorm over the width, or none.")
+    norm_placement: NormPlacement = Field(
+        default="pre", description="Before each part, after its addition, or around it."
+    )
+    norm_epsilon: float = Field(default=1e-5, gt=0, lt=1, description="Added to the variance before the root.")
+    norm_gain: bool = Field(default=True, description="A learned factor per channel after normalising.")
+    norm_bias: bool = Field(
+        default=False, description="A learned summand per channel after normalising (layer and group)."
+    )
+    norm_groups: int = Field(default=1, ge=1, le=LARGEST, description="Groups of channels, with norm = group.")
+    embedding_norm: bool = Field(default=False, description="Normalise right after the embeddings.")
+    final_norm: bool = Field(default=True, description="Normalise before the output.")
+    parallel_residual: bool = Field(default=False, description="Attention and feed-forward side by side (GPT-J, NeoX).")
 
     # Embedding and output
-    tied_embeddings: bool = Field(False, description="One matrix for embedding and output (Press & Wolf 2017).")
-    embedding_scale: float = Field(1.0, gt=0, description="Factor on the token embedding.")
-    output_bias: bool = Field(False, description="A bias on the logits.")
-    logit_softcap: float | None = Field(None, gt=0, description="c * tanh(logits / c), with c this (Gemma 2, 2024).")
+    tied_embeddings: bool = Field(default=False, description="One matrix for embedding and output (Press & Wolf 2017).")
+    embedding_scale: float = Field(default=1.0, gt=0, description="Factor on the token embedding.")
+    output_bias: bool = Field(default=False, description="A bias on the logits.")
+    logit_softcap: float | None = Field(
+        default=None, gt=0, description="c * tanh(logits / c), with c this (Gemma 2, 2024)."
+    )
 
     # How weights begin
     initialization: Initialization = Field(
-        "scaled",
+        default="scaled",
         description="Outputs of attention and feed-forward begin as other matrices (normal), divided by the root of "
         "2 x layers (scaled; GPT-2), or at zero (zero; speed-run).",
     )
-    initial_std: float = Field(0.02, gt=0, le=10, description="Standard deviation of matrices at the beginning.")
+    initial_std: float = Field(
+        default=0.02, gt=0, le=10, description="Standard deviation of matrices at the beginning."
+    )
 
     @classmethod
     def checked(cls, fields: Mapping[str, object]) -> ModelSpec:

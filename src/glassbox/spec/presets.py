@@ -1,0 +1,224 @@
+"""Well-known models as descriptions, by name; sizes from each family's published configuration."""
+
+from __future__ import annotations
+
+import difflib
+
+from glassbox.errors import BadInput
+from glassbox.spec.model import Experts, ModelSpec
+
+
+def preset(name: str) -> ModelSpec:
+    """The description of a known model. Raises BadInput that names the nearest ones."""
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name.lower(), PRESETS, n=3) or list(PRESETS)
+        raise BadInput(
+            f"No preset is called {name!r}; the nearest: {', '.join(near)}.", "See them all with `glassbox spec list`."
+        )
+    return PRESETS[name][1]
+
+
+def presets() -> dict[str, str]:
+    """Name -> what it is, in one line with its source."""
+    return {name: about for name, (about, _) in PRESETS.items()}
+
+
+def _gpt2(layers: int, heads: int, width: int) -> ModelSpec:
+    return ModelSpec(
+        vocabulary_size=50_257,
+        context=1_024,
+        width=width,
+        layers=layers,
+        heads=heads,
+        positions="learned",
+        activation="gelu_tanh",
+        norm="layer",
+        norm_bias=True,
+        attention_bias="all",
+        feedforward_bias=True,
+        tied_embeddings=True,
+    )
+
+
+def _llama(
+    *,
+    vocabulary_size: int,
+    context: int,
+    width: int,
+    layers: int,
+    heads: int,
+    key_value_heads: int,
+    hidden_width: int,
+    rotary_base: float = 10_000.0,
+    norm_epsilon: float = 1e-5,
+    window: int | None = None,
+    experts: Experts | None = None,
+) -> ModelSpec:
+    return ModelSpec(
+        vocabulary_size=vocabulary_size,
+        context=context,
+        width=width,
+        layers=layers,
+        heads=heads,
+        key_value_heads=key_value_heads,
+        hidden_width=hidden_width,
+        positions="rotary",
+        rotary_base=rotary_base,
+        activation="swiglu",
+        norm="rms",
+        norm_epsilon=norm_epsilon,
+        window=window,
+        experts=experts,
+    )
+
+
+def _pythia(layers: int, heads: int, width: int, vocabulary_size: int = 50_304) -> ModelSpec:
+    return ModelSpec(
+        vocabulary_size=vocabulary_size,
+        context=2_048,
+        width=width,
+        layers=layers,
+        heads=heads,
+        positions="rotary",
+        rotary_fraction=0.25,
+        activation="gelu",
+        norm="layer",
+        norm_bias=True,
+        attention_bias="all",
+        feedforward_bias=True,
+        parallel_residual=True,
+    )
+
+
+_MICROGPT = ModelSpec(
+    vocabulary_size=27,
+    context=16,
+    width=16,
+    layers=1,
+    heads=4,
+    positions="learned",
+    activation="relu",
+    norm="rms",
+    norm_gain=False,
+    embedding_norm=True,
+    final_norm=False,
+    initialization="normal",
+    initial_std=0.08,
+)
+
+_DIGITS = ModelSpec(
+    kind="encoder",
+    head="classes",
+    classes=10,
+    vocabulary_size=20,
+    context=16,
+    width=64,
+    layers=2,
+    heads=4,
+    hidden_width=256,
+    positions="sinusoidal",
+    activation="relu",
+    norm="layer",
+    norm_bias=True,
+    norm_placement="post",
+    final_norm=False,
+    attention_bias="all",
+    feedforward_bias=True,
+    output_bias=True,
+)
+
+PRESETS: dict[str, tuple[str, ModelSpec]] = {
+    "microgpt": ("one small block that writes names (the guide's model)", _MICROGPT),
+    "digits": ("an encoder that answers First, Second, Last, Max, Min of three digits", _DIGITS),
+    "gpt2-small": ("GPT-2, 124M (Radford et al. 2019)", _gpt2(12, 12, 768)),
+    "gpt2-medium": ("GPT-2, 355M", _gpt2(24, 16, 1_024)),
+    "gpt2-large": ("GPT-2, 774M", _gpt2(36, 20, 1_280)),
+    "gpt2-xl": ("GPT-2, 1.6B", _gpt2(48, 25, 1_600)),
+    "llama2-7b": (
+        "Llama 2, 7B (Touvron et al. 2023)",
+        _llama(
+            vocabulary_size=32_000,
+            context=4_096,
+            width=4_096,
+            layers=32,
+            heads=32,
+            key_value_heads=32,
+            hidden_width=11_008,
+        ),
+    ),
+    "llama3-8b": (
+        "Llama 3, 8B (Grattafiori et al. 2024): grouped-query attention, a vocabulary four times as large",
+        _llama(
+            vocabulary_size=128_256,
+            context=8_192,
+            width=4_096,
+            layers=32,
+            heads=32,
+            key_value_heads=8,
+            hidden_width=14_336,
+            rotary_base=500_000.0,
+        ),
+    ),
+    "llama3-70b": (
+        "Llama 3, 70B (Grattafiori et al. 2024)",
+        _llama(
+            vocabulary_size=128_256,
+            context=8_192,
+            width=8_192,
+            layers=80,
+            heads=64,
+            key_value_heads=8,
+            hidden_width=28_672,
+            rotary_base=500_000.0,
+        ),
+    ),
+    "mistral-7b": (
+        "Mistral 7B v0.1 (Jiang et al. 2023): grouped-query attention in a sliding window",
+        _llama(
+            vocabulary_size=32_000,
+            context=32_768,
+            width=4_096,
+            layers=32,
+            heads=32,
+            key_value_heads=8,
+            hidden_width=14_336,
+            window=4_096,
+        ),
+    ),
+    "mixtral-8x7b": (
+        "Mixtral 8x7B (Jiang et al. 2024): two of eight experts for each token",
+        _llama(
+            vocabulary_size=32_000,
+            context=32_768,
+            width=4_096,
+            layers=32,
+            heads=32,
+            key_value_heads=8,
+            hidden_width=14_336,
+            rotary_base=1_000_000.0,
+            experts=Experts(count=8, active=2, hidden_width=14_336),
+        ),
+    ),
+    "deepseek-moe-16b": (
+        "DeepSeekMoE 16B (Dai et al. 2024): six of 64 fine experts, two shared, a dense first layer",
+        _llama(
+            vocabulary_size=102_400,
+            context=4_096,
+            width=2_048,
+            layers=28,
+            heads=16,
+            key_value_heads=16,
+            hidden_width=10_944,
+            norm_epsilon=1e-6,
+            experts=Experts(count=64, active=6, hidden_width=1_408, shared=2, dense_layers=1),
+        ),
+    ),
+    "pythia-70m": ("Pythia, 70M (Biderman et al. 2023)", _pythia(6, 8, 512)),
+    "pythia-160m": ("Pythia, 160M", _pythia(12, 12, 768)),
+    "pythia-410m": ("Pythia, 410M", _pythia(24, 16, 1_024)),
+    "pythia-1b": ("Pythia, 1B", _pythia(16, 8, 2_048)),
+    "pythia-1.4b": ("Pythia, 1.4B", _pythia(24, 16, 2_048)),
+    "pythia-2.8b": ("Pythia, 2.8B", _pythia(32, 32, 2_560)),
+    "pythia-6.9b": ("Pythia, 6.9B", _pythia(32, 32, 4_096, 50_432)),
+    "pythia-12b": ("Pythia, 12B", _pythia(36, 40, 5_120, 50_688)),
+}

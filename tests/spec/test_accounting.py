@@ -1,0 +1,194 @@
+"""Counts are exact: they equal what transformers builds and what the papers publish."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glassbox.errors import BadInput
+from glassbox.spec import (
+    ModelSpec,
+    count_flops,
+    count_memory,
+    count_parameters,
+    part_of,
+    preset,
+    presets,
+    weight_shapes,
+)
+from glassbox.spec.accounting import attended_positions
+
+PUBLISHED = {  # from the papers' tables and the models' cards
+    "microgpt": 4_192,
+    "gpt2-small": 124_439_808,
+    "llama2-7b": 6_738_415_616,
+    "llama3-8b": 8_030_261_248,
+    "mistral-7b": 7_241_732_096,
+    "mixtral-8x7b": 46_702_792_704,
+    "deepseek-moe-16b": 16_375_728_128,
+    "pythia-70m": 70_426_624,
+    "pythia-160m": 162_322_944,
+    "pythia-410m": 405_334_016,
+    "pythia-1b": 1_011_781_632,
+    "pythia-1.4b": 1_414_647_808,
+    "pythia-2.8b": 2_775_208_960,
+    "pythia-6.9b": 6_857_302_016,
+    "pythia-12b": 11_846_072_320,
+}
+
+
+@pytest.mark.parametrize(("name", "total"), PUBLISHED.items())
+def test_a_preset_counts_what_its_authors_published(name: str, total: int) -> None:
+    assert count_parameters(preset(name)).total == total
+
+
+def test_gpt2_without_embeddings_is_the_number_that_everyone_quotes() -> None:
+    assert count_parameters(preset("gpt2-small")).without_embeddings == 85_056_000
+
+
+def _transformers_model(name: str) -> object:
+    """The same model as transformers describes it, on the meta device: shapes without memory."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    spec = preset(name)
+    sizes = {"vocab_size": spec.vocabulary_size, "hidden_size": spec.width, "num_hidden_layers": spec.layers}
+    if name.startswith("gpt2"):
+        config = transformers.GPT2Config(n_embd=spec.width, n_layer=spec.layers, n_head=spec.heads)
+        build = transformers.GPT2LMHeadModel
+    elif name.startswith("pythia"):
+        config = transformers.GPTNeoXConfig(
+            **sizes, num_attention_heads=spec.heads, intermediate_size=spec.hidden_width, tie_word_embeddings=False
+        )
+        build = transformers.GPTNeoXForCausalLM
+    else:
+        config = transformers.MistralConfig(
+            **sizes,
+            num_attention_heads=spec.heads,
+            num_key_value_heads=spec.key_value_heads,
+            intermediate_size=spec.hidden_width,
+            tie_word_embeddings=False,
+        )
+        build = transformers.MistralForCausalLM
+    with torch.device("meta"):
+        return build(config)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl", "pythia-410m", "pythia-12b", "llama3-70b", "mistral-7b"],
+)
+def test_a_preset_counts_what_transformers_builds(name: str) -> None:
+    model = _transformers_model(name)
+    count = count_parameters(preset(name))
+    assert count.total == model.num_parameters()  # pyright: ignore[reportAttributeAccessIssue]
+    assert count.without_embeddings == model.num_parameters(exclude_embeddings=True)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("name", presets())
+def test_parts_add_up_to_the_whole(name: str) -> None:
+    count = count_parameters(preset(name))
+    assert sum(count.by_part.values()) == count.total == sum(map(math.prod, weight_shapes(preset(name)).values()))
+    assert count.without_embeddings <= count.total
+    assert count.active <= count.total
+
+
+def test_a_token_visits_only_the_active_experts() -> None:
+    assert count_parameters(preset("mixtral-8x7b")).active == 12_879_925_248  # "13B active" in the paper
+    assert count_flops(preset("mixtral-8x7b")).forward < 2 * count_parameters(preset("mixtral-8x7b")).total
+
+
+def test_forward_flops_are_near_two_per_weight_when_texts_are_short() -> None:
+    spec = preset("llama2-7b")
+    looked_up = spec.vocabulary_size * spec.width
+    flops = count_flops(spec, context=1)
+    attention = spec.layers * 4 * spec.heads * spec.head_width
+    matrices = sum(math.prod(s) for n, s in weight_shapes(spec).items() if len(s) == 2)
+    assert flops.forward == 2 * (matrices - looked_up) + attention
+    assert flops.training == 3 * flops.forward
+
+
+@given(length=st.integers(1, 40), window=st.one_of(st.none(), st.integers(1, 50)), causal=st.booleans())
+def test_attended_positions_equal_a_count_over_the_mask(length: int, window: int | None, causal: bool) -> None:
+    reach = window or length
+    pairs = sum(abs(i - j) < reach and (j <= i or not causal) for i in range(length) for j in range(length))
+    assert attended_positions(length, window, causal=causal) == pytest.approx(pairs / length)
+
+
+def test_memory_of_weights_gradients_and_optimiser_is_exact() -> None:
+    memory = count_memory(preset("gpt2-small"), batch=1)
+    assert memory.weights == memory.gradients == 4 * 124_439_808
+    assert memory.optimizer == 2 * 4 * 124_439_808
+    assert count_memory(preset("gpt2-small"), batch=1, optimizer="sgd").optimizer == 0
+    muon = count_memory(preset("gpt2-small"), batch=1, optimizer="muon").optimizer
+    assert memory.optimizer / 2 < muon < memory.optimizer
+
+
+def test_the_cache_holds_a_key_and_a_value_per_layer_and_key_value_head() -> None:
+    llama2, llama3 = (
+        count_memory(preset(name), batch=1, activations_in="bfloat16") for name in ("llama2-7b", "llama3-8b")
+    )
+    assert llama2.cache_per_token == 2 * 32 * 4_096 * 2
+    assert llama3.cache_per_token == llama2.cache_per_token / 4  # 8 of 32 heads
+    windowed = count_memory(preset("mistral-7b"), batch=1)
+    assert windowed.cache == windowed.cache_per_token * 4_096  # no more than the window is kept
+
+
+def test_checkpointing_and_smaller_batches_save_activations() -> None:
+    spec = preset("gpt2-small")
+    plain, saved = count_memory(spec, batch=4), count_memory(spec, batch=4, gradient_checkpointing=True)
+    assert saved.activations < plain.activations
+    assert count_memory(spec, batch=8).activations == 2 * plain.activations
+
+
+def test_a_length_that_the_model_cannot_read_is_refused() -> None:
+    with pytest.raises(BadInput, match="1 to 1024"):
+        count_flops(preset("gpt2-small"), context=2_000)
+    with pytest.raises(BadInput, match="batch"):
+        count_memory(preset("gpt2-small"), batch=0)
+
+
+def test_every_weight_has_exactly_one_part_and_names_never_repeat() -> None:
+    spec = ModelSpec.checked(
+        {
+            "kind": "encoder-decoder",
+            "encoder_layers": 2,
+            "vocabulary_size": 10,
+            "context": 8,
+            "width": 8,
+            "layers": 2,
+            "heads": 2,
+            "positions": "learned",
+            "norm_placement": "sandwich",
+            "norm": "layer",
+            "norm_bias": True,
+            "qk_norm": True,
+            "attention_bias": "all",
+            "feedforward_bias": True,
+            "embedding_norm": True,
+            "output_bias": True,
+        }
+    )
+    parts = {name: part_of(name) for name in weight_shapes(spec)}
+    assert parts["encoder.blocks.1.attention.query"] == "attention"
+    assert parts["blocks.0.cross_attention.output_bias"] == "attention"
+    assert parts["blocks.0.cross_attention.query_norm.gain"] == "norms"
+    assert parts["encoder.embedding.positions"] == "positions"
+    assert parts["blocks.1.feedforward.up_bias"] == "feedforward"
+    assert parts["embedding_norm.bias"] == "norms"
+    assert parts["output.bias"] == "output"
+
+
+def test_describing_seventy_billion_parameters_allocates_nothing_and_imports_no_tensor_library() -> None:
+    code = (
+        "import json, sys; from glassbox.spec import count_parameters, preset;"
+        "total = count_parameters(preset('llama3-70b')).total;"
+        "print(json.dumps([total, 'torch' in sys.modules, 'numpy' in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [70_553_706_496, False, False]
