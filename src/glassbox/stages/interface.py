@@ -1,0 +1,119 @@
+"""What a stage is: settings, the kinds of artifact that it takes and makes, and a function.
+
+A stage is one file of this folder with a docstring, a `Settings` class, a `run` function and a `STAGE`:
+
+    \"\"\"Count the words of a corpus.\"\"\"
+    class Settings(StageSettings):
+        longest: int = Field(20, ge=1, description="Leave out words longer than this many characters.")
+
+    def run(settings: Settings, context: Context) -> dict[str, object]:
+        corpus = context.input("corpus")
+        with context.output("report") as draft:
+            (draft.folder / "words.json").write_text(...)
+            draft.describe(words=123)
+        return {"words": 123}
+
+    STAGE = Stage(settings=Settings, run=run,
+                  takes={"corpus": Slot("corpus", "the text to count")}, makes={"report": Slot("report", "the counts")})
+
+Import PyTorch, and whatever else is slow to import, inside `run`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from glassbox.workspace.artifacts import Artifact, Draft
+from glassbox.workspace.names import Kind
+
+
+class StageSettings(BaseModel):
+    """Base of every stage's `Settings`: frozen, no unknown fields, every field with a description and bounds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one artifact among a stage's inputs or outputs."""
+
+    kind: Kind
+    description: str
+    required: bool = True
+
+
+class Context(Protocol):
+    """What a running stage may ask of its surroundings."""
+
+    name: str
+    """The name that the outputs get."""
+    attempt: int
+    """1 the first time, one more after each resume."""
+    inputs: Mapping[str, Artifact]
+    """The given inputs by slot; an optional slot that was left empty is missing here."""
+    checkpoints: Path
+    """This run's folder for what the next attempt needs; empty at the first, deleted once the run has finished."""
+
+    @property
+    def stop_requested(self) -> bool:
+        """Someone asked to stop: save what the next attempt needs into `checkpoints`, and return soon.
+
+        A run that returns then without having published every output counts as interrupted and can be resumed.
+        """
+        ...
+
+    def input(self, slot: str) -> Artifact:
+        """The artifact in a slot that is always filled."""
+        ...
+
+    def output(self, slot: str) -> AbstractContextManager[Draft]:
+        """A draft to write into; leaving the block publishes it as one step, an exception discards it."""
+        ...
+
+    def progress(self, done: float, total: float | None = None, *, unit: str = "", note: str = "") -> None:
+        """How far the stage is: `done` of `total` units. Cheap, call it as often as you like."""
+        ...
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers measured at a step. Every call is kept for ever: call it as often as a plot needs."""
+        ...
+
+    def log(self, message: str) -> None:
+        """One line worth keeping."""
+        ...
+
+    def text(self, name: str, content: str) -> None:
+        """A piece of text that the run made, such as a generated sample."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One thing that a person can do. Its name and its summary come from the module of its `run` function."""
+
+    settings: type[StageSettings]
+    run: Callable[[Any, Context], dict[str, object]]
+    takes: Mapping[str, Slot] = field(default_factory=dict[str, Slot])
+    makes: Mapping[str, Slot] = field(default_factory=dict[str, Slot])
+
+    @property
+    def name(self) -> str:
+        """`train-tokenizer` for `train_tokenizer.py`."""
+        return self.run.__module__.rpartition(".")[2].replace("_", "-")
+
+    @property
+    def description(self) -> str:
+        """The module's docstring."""
+        return (sys.modules[self.run.__module__].__doc__ or "").strip()
+
+    @property
+    def summary(self) -> str:
+        """The first line of the docstring."""
+        return self.description.partition("\n")[0]
