@@ -1,0 +1,68 @@
+"""One block: attention moves information between tokens, the feed-forward network works on each alone."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from glassbox.engines.tensors.attention import Attention, Surroundings
+from glassbox.engines.tensors.feedforward import FeedForward, GatedFeedForward
+from glassbox.engines.tensors.normalization import norm
+from glassbox.engines.values import Keep
+from glassbox.spec import ModelSpec
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each added to the stream; the placement says where its norms stand.
+
+    pre:      x + part(norm(x))                     GPT-2, Llama
+    post:     norm(x + part(x))                     the original transformer, BERT
+    sandwich: x + output_norm(part(norm(x)))        CogView, Gemma 2
+    parallel: x + attention(norm(x)) + feedforward(norm'(x))    GPT-J, NeoX
+    """
+
+    def __init__(self, spec: ModelSpec, layer: int) -> None:
+        super().__init__()
+        self.placement = spec.norm_placement
+        self.parallel = spec.parallel_residual
+        self.attention_norm = norm(spec)
+        self.attention = Attention(spec, layer)
+        self.feedforward_norm = norm(spec)
+        self.feedforward = GatedFeedForward(spec) if spec.gated else FeedForward(spec)
+        if spec.norm_placement == "sandwich":
+            self.attention_output_norm = norm(spec)
+            self.feedforward_output_norm = norm(spec)
+
+    def forward(self, x: Tensor, around: Surroundings, keep: Keep) -> Tensor:
+        """(batch, length, width) -> the same."""
+        if self.parallel:
+            attended = self._attention(x, around, keep)
+            x = x + attended + self._feedforward(x, around, keep)
+        else:
+            x = x + self._attention(x, around, keep)
+            keep("attention_residual", x)
+            if self.placement == "post":
+                x = self.attention_norm(x, keep.under("attention_norm"))
+            x = x + self._feedforward(x, around, keep)
+            if self.placement == "post":
+                x = self.feedforward_norm(x, keep.under("feedforward_norm"))
+        keep("residual", x)
+        return x
+
+    def _attention(self, x: Tensor, around: Surroundings, keep: Keep) -> Tensor:
+        """What attention adds to the stream."""
+        if self.placement != "post":
+            x = self.attention_norm(x, keep.under("attention_norm"))
+        x = self.attention(x, around, keep.under("attention"))
+        if self.placement == "sandwich":
+            x = self.attention_output_norm(x, keep.under("attention_output_norm"))
+        return F.dropout(x, around.dropout) if around.dropout else x
+
+    def _feedforward(self, x: Tensor, around: Surroundings, keep: Keep) -> Tensor:
+        """What the feed-forward network adds to the stream."""
+        if self.placement != "post":
+            x = self.feedforward_norm(x, keep.under("feedforward_norm"))
+        x = self.feedforward(x, keep.under("feedforward"))
+        if self.placement == "sandwich":
+            x = self.feedforward_output_norm(x, keep.under("feedforward_output_norm"))
+        return F.dropout(x, around.dropout) if around.dropout else x

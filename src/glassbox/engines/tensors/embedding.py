@@ -1,0 +1,57 @@
+"""From ids to the vectors that the blocks work on, and from vectors to logits."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from glassbox.engines.tensors.positions import Tables
+from glassbox.engines.values import Keep
+from glassbox.spec import ModelSpec
+
+
+class Embedding(nn.Module):
+    """Each token's row of a table, times the scale, plus its position's row (learned and sinusoidal positions)."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.scale = spec.embedding_scale
+        self.kind = spec.positions
+        self.tokens = nn.Parameter(torch.empty(spec.vocabulary_size, spec.width))
+        self.positions = nn.Parameter(torch.empty(spec.context, spec.width)) if self.kind == "learned" else None
+
+    def forward(self, tokens: Tensor, start: int, positions: Tensor | None, tables: Tables, keep: Keep) -> Tensor:
+        """Ids (batch, length) -> (batch, length, width); they stand at `start` and after, or at `positions` of each."""
+        x = F.embedding(tokens, self.tokens)
+        if self.scale != 1:
+            x = x * self.scale
+        keep("token_vectors", x)
+        if self.kind in ("learned", "sinusoidal"):
+            end = start + tokens.shape[1]
+            table = self.positions
+            if table is None:
+                table = tables.sinusoidal(0, end, x.dtype, x.device)
+            vectors = table[start:end] if positions is None else F.embedding(positions, table)
+            keep("position_vectors", vectors)
+            x = x + vectors
+        keep("output", x)
+        return x
+
+
+class Output(nn.Module):
+    """Logits: the final vectors times a matrix of their own, or times the token embedding again (Press & Wolf 2017)."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        outputs = spec.classes if spec.head == "classes" else spec.vocabulary_size
+        self.softcap = spec.logit_softcap
+        self.weight = None if spec.tied_embeddings else nn.Parameter(torch.empty(outputs, spec.width))
+        self.bias = nn.Parameter(torch.empty(outputs)) if spec.output_bias else None
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """(..., width) -> (..., vocabulary or classes)"""
+        logits = F.linear(x, embedding if self.weight is None else self.weight, self.bias)
+        if self.softcap is not None:
+            logits = self.softcap * torch.tanh(logits / self.softcap)  # Gemma 2 (2024), §2
+        return logits

@@ -1,0 +1,241 @@
+"""The transformer in PyTorch: embedding, blocks, output; and its weights by their canonical names.
+
+Notable: query, key and value (and gate and up) are one parameter each, so that they are one matrix product, while
+`weights()` and `gradients()` show them apart, as views; attention is PyTorch's fused kernel, and scores and weights
+exist only in a call that asks for them; positions and masks are computed once, not per step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from glassbox.engines import interface
+from glassbox.engines.initialization import initial_weights
+from glassbox.engines.interface import IGNORED, Details
+from glassbox.engines.tensors.attention import Surroundings
+from glassbox.engines.tensors.block import Block
+from glassbox.engines.tensors.cache import Cache
+from glassbox.engines.tensors.embedding import Embedding, Output
+from glassbox.engines.tensors.normalization import Unchanged, norm
+from glassbox.engines.tensors.positions import Tables
+from glassbox.engines.values import NOTHING, Keep, keeping
+from glassbox.errors import BadInput
+from glassbox.spec import ModelSpec, weight_shapes
+
+# The last part of a parameter's name -> the canonical weights that its rows are, in order.
+FUSED = {
+    "query_key_value": ("query", "key", "value"),
+    "query_key_value_bias": ("query_bias", "key_bias", "value_bias"),
+    "gate_up": ("gate", "up"),
+    "gate_up_bias": ("gate_bias", "up_bias"),
+}
+
+
+class Transformer(nn.Module, interface.Transformer):
+    """A decoder or an encoder of any spec without experts.
+
+    seed or weights: where the weights come from: drawn by `initial_weights`, or given by canonical name.
+    dropout:         share of attention weights, of the embedding and of what each part adds that training drops
+                     (Srivastava 2014). Masks come from PyTorch's generator, which the training loop seeds each step.
+    checkpointing:   compute each block again in the backward pass instead of holding its values (Chen et al. 2016).
+
+    Raises BadInput for a spec that this engine doesn't build yet.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        seed: int = 0,
+        *,
+        weights: Mapping[str, Any] | None = None,
+        dropout: float = 0.0,
+        checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        _refuse_unbuilt(spec)
+        self.spec = spec
+        self.dropout = dropout
+        self.checkpointing = checkpointing
+        self.tables = Tables(spec)
+        self.embedding = Embedding(spec)
+        self.embedding_norm = norm(spec) if spec.embedding_norm else Unchanged()
+        self.blocks = nn.ModuleList(Block(spec, layer) for layer in range(spec.layers))
+        self.final_norm = norm(spec) if spec.final_norm else Unchanged()
+        self.output = Output(spec)
+        self.load_weights(initial_weights(spec, seed) if weights is None else weights)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        targets: Tensor | None = None,
+        *,
+        keep: Iterable[str] = (),
+        present: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> tuple[Tensor, Details]:
+        """See `interface.Transformer.forward`; here besides:
+
+        present: (batch, length), True for a real token, False for padding that nobody may look at.
+        cache:   what was read before; `tokens` continue it and are added to it.
+        """
+        collect = keeping(self.spec, keep)
+        x = self.hidden(tokens, present=present, cache=cache, keep=collect)
+        logits = self.logits(x[:, 0] if self.spec.head == "classes" else x)  # a classifier reads its first token
+        collect("logits", logits)
+        loss = None
+        if targets is not None:
+            loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
+        return logits, Details(loss, collect.values)
+
+    def hidden(
+        self, tokens: Tensor, *, present: Tensor | None = None, cache: Cache | None = None, keep: Keep = NOTHING
+    ) -> Tensor:
+        """What the output matrix reads: ids (batch, length) -> (batch, length, width)."""
+        start = 0 if cache is None else cache.length
+        end = start + tokens.shape[1]
+        self._check_room(end, cache)
+        padding = None if cache is None else cache.padding
+        positions = None
+        if padding is not None:  # (batch, length); padding itself stands at 0 and is seen by nobody
+            positions = (torch.arange(start, end, device=tokens.device) - padding[:, None]).clamp_(min=0)
+        dropout = self.dropout if self.training else 0.0
+
+        x = self.embedding(tokens, start, positions, self.tables, keep.under("embedding"))
+        x = self.embedding_norm(x, keep.under("embedding_norm"))
+        if dropout:
+            x = F.dropout(x, dropout)
+        if torch.is_autocast_enabled(x.device.type):  # from here on everything is computed in one dtype
+            x = x.to(torch.get_autocast_dtype(x.device.type))
+        bias = self._bias(start, end, x, present, padding)
+        around = Surroundings(
+            tokens=tokens,
+            rotary=self._rotary(start, end, positions, x),
+            bias=bias,
+            causal=bias is None and self.spec.causal and end > start + 1,
+            cache=cache,
+            dropout=dropout,
+        )
+        for layer, block in enumerate(self.blocks):
+            kept = keep.under(f"blocks.{layer}")
+            if self.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, around, kept, use_reentrant=False)
+            else:
+                x = block(x, around, kept)
+        if cache is not None:
+            cache.length = end
+        return self.final_norm(x, keep.under("final_norm"))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(..., width) -> (..., vocabulary or classes)"""
+        return self.output(x, self.embedding.tokens)
+
+    def _rotary(self, start: int, end: int, positions: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        if self.spec.positions != "rotary":
+            return None
+        if positions is None:
+            return self.tables.rotary(start, end, x.dtype, x.device)
+        cosines, sines = self.tables.rotary(0, end, x.dtype, x.device)
+        return cosines[positions], sines[positions]  # (batch, length, 1, rotated_width)
+
+    def _bias(self, start: int, end: int, x: Tensor, present: Tensor | None, padding: Tensor | None) -> Tensor | None:
+        """What is added to the scores, or None where the kernel's own causality (or nothing at all) is enough."""
+        spec = self.spec
+        if padding is not None:
+            present = torch.arange(end, device=x.device) >= padding[:, None]  # (batch, keys)
+        windowed = spec.window is not None and spec.window < end
+        continues = spec.causal and 0 < start < end - 1
+        if not (windowed or continues or spec.positions == "alibi" or present is not None):
+            return None
+        bias = self.tables.bias(start, end, x.dtype, x.device)  # (heads or 1, length, keys)
+        if present is None:
+            return bias
+        # A token always sees itself, so that a row of padding has something to average and yields no NaN.
+        itself = torch.arange(start, end, device=x.device)[:, None] == torch.arange(end, device=x.device)
+        seen = present[:, None, None, :] | itself  # (batch, 1, length, keys)
+        return torch.where(seen, bias, -torch.inf)  # (batch, heads or 1, length, keys)
+
+    def _check_room(self, end: int, cache: Cache | None) -> None:
+        limit = self.spec.context if cache is None else min(self.spec.context, cache.capacity)
+        if end > limit:
+            raise BadInput(
+                f"{end} tokens were given at once, and there is room for {limit}.",
+                f"Give at most {limit} tokens, or choose a model with a longer context.",
+            )
+
+    def backward(self, details: Details) -> None:
+        assert details.loss is not None, "backward needs a forward pass with targets"
+        details.loss.backward()
+
+    def weights(self) -> dict[str, Tensor]:
+        return self._canonical({name: parameter.detach() for name, parameter in self.named_parameters()})
+
+    def gradients(self) -> dict[str, Tensor]:
+        held = {name: parameter.grad for name, parameter in self.named_parameters()}
+        return self._canonical({name: gradient for name, gradient in held.items() if gradient is not None})
+
+    def load_weights(self, weights: Mapping[str, Any]) -> None:
+        """See `interface.Transformer.load_weights`; takes tensors and whatever NumPy can read, of any float type."""
+        own = self.weights()
+        check_weights({name: tuple(weight.shape) for name, weight in weights.items()}, self.spec)
+        with torch.no_grad():
+            for name, weight in weights.items():
+                own[name].copy_(weight if isinstance(weight, Tensor) else torch.from_numpy(np.asarray(weight)))
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        super().zero_grad(set_to_none)
+
+    def batch(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        return torch.tensor(rows, dtype=torch.int64, device=self.embedding.tokens.device)
+
+    def most_likely(self, logits: Tensor) -> int:
+        return int(logits.argmax())
+
+    def _canonical(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters, or things of their shapes, by canonical name: what is fused comes apart as views of its rows."""
+        apart = dict(self._apart(tensors))
+        return {name: apart[name] for name in weight_shapes(self.spec) if name in apart}
+
+    def _apart(self, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        shapes = weight_shapes(self.spec)
+        for name, tensor in tensors.items():
+            owner, _, last = name.rpartition(".")
+            if last not in FUSED:
+                yield name, tensor
+                continue
+            names = [f"{owner}.{part}" for part in FUSED[last]]
+            yield from zip(names, tensor.split([shapes[part][0] for part in names]), strict=True)
+
+
+def check_weights(shapes: Mapping[str, tuple[int, ...]], spec: ModelSpec) -> None:
+    """Raises BadInput unless the names and shapes are the spec's, naming the first that isn't, and both shapes."""
+    expected = weight_shapes(spec)
+    for name, shape in expected.items():
+        if name not in shapes:
+            raise BadInput(
+                f"The weights lack {name}, of shape {shape}.", "Give weights that were saved from a model of this spec."
+            )
+        if tuple(shapes[name]) != shape:
+            raise BadInput(
+                f"The weight {name} has shape {tuple(shapes[name])}, and this model's has {shape}.",
+                "Give the spec that the weights were saved with.",
+            )
+    for name in shapes:
+        if name not in expected:
+            raise BadInput(
+                f"The weights hold {name}, which this model doesn't have.",
+                "Give the spec that the weights were saved with.",
+            )
+
+
+def _refuse_unbuilt(spec: ModelSpec) -> None:
+    if spec.kind == "encoder-decoder":
+        raise BadInput("This engine builds no encoder-decoders yet.", "Choose kind = decoder or kind = encoder.")
+    if spec.experts is not None:
+        raise BadInput("This engine builds no mixtures of experts yet.", "Drop experts from the model description.")

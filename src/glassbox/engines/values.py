@@ -1,0 +1,160 @@
+"""The one table of intermediate values: canonical names and shapes, the same in every engine, trace, view and lesson.
+
+embedding.token_vectors               (batch, length, width)      times the embedding scale
+embedding.position_vectors            (length, width)             learned and sinusoidal positions
+embedding.output                      (batch, length, width)
+blocks.0.attention_norm.output        (batch, length, width)
+blocks.0.attention.projected_queries  (batch, heads, length, head_width)             before norm and rotation,
+blocks.0.attention.projected_keys     (batch, key_value_heads, length, head_width)   where there is one
+blocks.0.attention.queries            (batch, heads, length, head_width)
+blocks.0.attention.keys, .values      (batch, key_value_heads, length, head_width)
+blocks.0.attention.scores, .weights   (batch, heads, length, length)      before and after the softmax
+blocks.0.attention.mixed              (batch, heads, length, head_width)  values weighted, before the output matrix
+blocks.0.attention.output             (batch, length, width)
+blocks.0.attention_residual           (batch, length, width)      the stream with attention's output added
+blocks.0.feedforward_norm.output      (batch, length, width)
+blocks.0.feedforward.gate, .up        (batch, length, hidden_width)       before the activation
+blocks.0.feedforward.hidden           (batch, length, hidden_width)       after it
+blocks.0.feedforward.output           (batch, length, width)
+blocks.0.residual                     (batch, length, width)      the stream that the block hands on
+final_norm.output                     (batch, length, width)
+logits                                (batch, length, vocabulary) or (batch, classes)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+from glassbox.errors import BadInput
+from glassbox.spec import ModelSpec
+
+Shape = tuple[int, ...]
+
+
+def value_shapes(spec: ModelSpec, batch: int, length: int) -> dict[str, Shape]:
+    """Canonical name -> shape of every value of a forward pass over (batch, length) tokens, in order of computation."""
+    return dict(_values(spec, batch, length))
+
+
+class Keep:
+    """Collects the values asked for as the forward pass offers them by name.
+
+    Each part of the model gets `keep.under("attention")`, which puts its own name before the names offered to it.
+    """
+
+    def __init__(self, wanted: frozenset[str], values: dict[str, Any], prefix: str = "") -> None:
+        self.values = values
+        self._wanted = wanted
+        self._prefix = prefix
+
+    def __call__(self, name: str, value: Any) -> None:
+        if self._prefix + name in self._wanted:
+            self.values[self._prefix + name] = value
+
+    def under(self, name: str) -> Keep:
+        return Keep(self._wanted, self.values, f"{self._prefix}{name}.")
+
+    def wants(self, name: str) -> bool:
+        return self._prefix + name in self._wanted
+
+
+class _KeepNothing(Keep):
+    def __call__(self, name: str, value: Any) -> None:
+        pass
+
+    def under(self, name: str) -> Keep:
+        return self
+
+    def wants(self, name: str) -> bool:
+        return False
+
+
+NOTHING = _KeepNothing(frozenset(), {})
+
+
+def keeping(spec: ModelSpec, patterns: Iterable[str]) -> Keep:
+    """A collector for names and patterns (`blocks.*.attention.weights`).
+
+    Raises BadInput for one that fits no value of this model.
+    """
+    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    if not patterns:
+        return NOTHING
+    names = value_shapes(spec, 1, 1)
+    wanted: set[str] = set()
+    for pattern in patterns:
+        found = [name for name in names if fnmatchcase(name, pattern)]
+        if not found:
+            raise BadInput(
+                f"This model has no intermediate value called {pattern!r}.",
+                f"Ask for one of these: {', '.join(_once_per_kind(names))}.",
+            )
+        wanted.update(found)
+    return Keep(frozenset(wanted), {})
+
+
+def _once_per_kind(names: Iterable[str]) -> list[str]:
+    return [name.replace("blocks.0.", "blocks.*.") for name in names if _layer(name) in (None, "0")]
+
+
+def _layer(name: str) -> str | None:
+    return name.split(".")[1] if name.startswith("blocks.") else None
+
+
+def _values(spec: ModelSpec, batch: int, length: int) -> Iterator[tuple[str, Shape]]:
+    stream = (batch, length, spec.width)
+    yield "embedding.token_vectors", stream
+    if spec.positions in ("learned", "sinusoidal"):
+        yield "embedding.position_vectors", (length, spec.width)
+    yield "embedding.output", stream
+    if spec.embedding_norm:
+        yield "embedding_norm.output", stream
+    for layer in range(spec.layers):
+        for name, shape in _block(spec, batch, length):
+            yield f"blocks.{layer}.{name}", shape
+    if spec.final_norm and spec.norm != "none":
+        yield "final_norm.output", stream
+    yield "logits", (batch, spec.classes) if spec.head == "classes" else (batch, length, spec.vocabulary_size)
+
+
+def _block(spec: ModelSpec, batch: int, length: int) -> Iterator[tuple[str, Shape]]:
+    stream, hidden = (batch, length, spec.width), (batch, length, spec.hidden_width)
+    has_norms, post, sandwich = spec.norm != "none", spec.norm_placement == "post", spec.norm_placement == "sandwich"
+    if has_norms and not post:
+        yield "attention_norm.output", stream
+    yield from _attention(spec, batch, length)
+    if sandwich:
+        yield "attention_output_norm.output", stream
+    if not spec.parallel_residual:
+        yield "attention_residual", stream
+    if has_norms and post:
+        yield "attention_norm.output", stream
+    if has_norms and not post:
+        yield "feedforward_norm.output", stream
+    if spec.gated:
+        yield "feedforward.gate", hidden
+    yield "feedforward.up", hidden
+    yield "feedforward.hidden", hidden
+    yield "feedforward.output", stream
+    if sandwich:
+        yield "feedforward_output_norm.output", stream
+    if has_norms and post:
+        yield "feedforward_norm.output", stream
+    yield "residual", stream
+
+
+def _attention(spec: ModelSpec, batch: int, length: int) -> Iterator[tuple[str, Shape]]:
+    queries = (batch, spec.heads, length, spec.head_width)
+    keys = (batch, spec.key_value_heads, length, spec.head_width)
+    if spec.qk_norm or spec.positions == "rotary":
+        yield "attention.projected_queries", queries
+        yield "attention.projected_keys", keys
+    yield "attention.queries", queries
+    yield "attention.keys", keys
+    yield "attention.values", keys
+    yield "attention.scores", (batch, spec.heads, length, length)
+    yield "attention.weights", (batch, spec.heads, length, length)
+    yield "attention.mixed", queries
+    yield "attention.output", (batch, length, spec.width)
