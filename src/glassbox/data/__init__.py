@@ -1,9 +1,11 @@
 """Text on its way to a model: sources, corpora, splits, shards of token ids, batches.
 
-documents.py  what a document is
-sources/      where documents come from: the Python installation, local files, the web
-corpus.py     documents on disk (Parquet), written and read as a stream
-split.py      train, validation and test without leakage between near-duplicates
-shards.py     token ids on disk, memory-mapped, written so that a killed run can go on
-batches.py    the batch of step t as a pure function of (seed, t)
+documents.py     what a document is
+sources/         where documents come from: the Python installation, local files, the web
+corpus.py        documents on disk (Parquet), written and read as a stream
+duplicates.py    which documents are the same, or nearly
+split.py         train, validation and test without leakage between near-duplicates
+shards.py        token ids on disk, memory-mapped
+shard_writer.py  writes them so that a killed run can go on
+batches.py       the batch of step t as a pure function of (seed, t)
 """

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from glassbox.data.disk import explained_disk_errors
 from glassbox.data.documents import LARGEST_DOCUMENT, Document, utf8_length
 from glassbox.errors import BadInput
+from glassbox.workspace.faults import disk_faults_as_bad_input
 
 SPLITS = ("documents", "train", "validation", "test")
 SCHEMA = pa.schema([("text", pa.string()), ("source", pa.string())])
@@ -46,7 +46,7 @@ class CorpusWriter:
         self._partial = self.path.with_suffix(".parquet.partial")
         self._pending: list[Document] = []
         self._pending_bytes = 0
-        with explained_disk_errors(self.path):
+        with disk_faults_as_bad_input(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             # Texts hardly ever repeat, and zstd sees to the sources: a dictionary of values would only cost memory.
             self._writer = pq.ParquetWriter(self._partial, SCHEMA, compression="zstd", use_dictionary=False)
@@ -76,7 +76,7 @@ class CorpusWriter:
     def _flush(self) -> None:
         texts, sources = zip(*self._pending, strict=True)
         table = pa.Table.from_arrays([pa.array(texts, pa.string()), pa.array(sources, pa.string())], schema=SCHEMA)
-        with explained_disk_errors(self.path):
+        with disk_faults_as_bad_input(self.path):
             self._writer.write_table(table)
         self._pending = []
         self._pending_bytes = 0
@@ -98,7 +98,7 @@ class CorpusWriter:
     def _finish(self) -> None:
         if self._pending:
             self._flush()
-        with explained_disk_errors(self.path):
+        with disk_faults_as_bad_input(self.path):
             self._writer.add_key_value_metadata({BYTES_KEY.decode(): str(self.text_bytes)})
             self._writer.close()
             self._partial.replace(self.path)

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from glassbox.data.disk import explained_disk_errors
 from glassbox.data.shards import (
     DESCRIPTION,
     ShardsDescription,
@@ -29,6 +28,8 @@ from glassbox.data.shards import (
     starts_name,
 )
 from glassbox.errors import BadInput
+from glassbox.workspace.atomic import write_file
+from glassbox.workspace.faults import disk_faults_as_bad_input
 
 PROGRESS = "progress.json"
 TOKENS_PER_FILE = 2**27
@@ -104,7 +105,7 @@ class ShardWriter:
             end_of_text=end_of_text,
             tokens_per_file=tokens_per_file,
         )
-        with explained_disk_errors(folder):
+        with disk_faults_as_bad_input(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._take_up()
             self._writers = {
@@ -123,7 +124,7 @@ class ShardWriter:
 
     def append_packed(self, split: str, packed: PackedDocuments) -> None:
         """Append what `pack` made, perhaps in another process."""
-        with explained_disk_errors(self.folder):
+        with disk_faults_as_bad_input(self.folder):
             if split not in self._writers:
                 nothing = SplitDescription(tokens=0, documents=0, bytes=0, files=[])
                 self._writers[split] = _SplitWriter(
@@ -133,22 +134,22 @@ class ShardWriter:
 
     def commit(self) -> None:
         """Make all that was appended so far safe from a kill and a power cut."""
-        with explained_disk_errors(self.folder):
+        with disk_faults_as_bad_input(self.folder):
             for writer in self._writers.values():
                 writer.sync()
             self._progress.splits = {name: writer.description() for name, writer in self._writers.items()}
-            _replace(self.folder / PROGRESS, self._progress.model_dump_json(indent=2))
+            write_file(self.folder / PROGRESS, self._progress.model_dump_json(indent=2).encode())
 
     def finish(self) -> ShardsDescription:
         """Write the starts and shards.json; the shards are whole from here on."""
         self.commit()
-        with explained_disk_errors(self.folder):
+        with disk_faults_as_bad_input(self.folder):
             for writer in self._writers.values():
                 writer.finish()
             description = ShardsDescription(
                 dtype=self.dtype.name, **self._progress.model_dump(exclude={"tokens_per_file"})
             )
-            _replace(self.folder / DESCRIPTION, description.model_dump_json(indent=2))
+            write_file(self.folder / DESCRIPTION, description.model_dump_json(indent=2).encode())
             for writer in self._writers.values():
                 writer.starts_path.unlink()
             (self.folder / PROGRESS).unlink()
@@ -265,12 +266,3 @@ def _open_cut(path: Path, size: int) -> BinaryIO:
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a small file so that a reader finds the old one or the new one, never a part."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(text.encode())
-        _sync(file)
-    partial.replace(path)

@@ -1,0 +1,149 @@
+"""Documents from local files and folders: plain text, JSON lines, CSV, TSV, Parquet, and .gz or .zip of those.
+
+A folder is read in the order of its files' paths. Hidden files and links to folders in it are passed over; a file that
+can't be read stops everything, or is passed over when that was asked for. What was passed over is in the report with
+its reason, always.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import BinaryIO, NamedTuple
+
+from glassbox.data.documents import Document
+from glassbox.data.sources.archives import ARCHIVES, archive_errors, open_gzip, seekable, zip_members
+from glassbox.data.sources.formats import Reading, read_texts
+from glassbox.errors import BadInput
+
+
+class Skipped(NamedTuple):
+    """A file that was passed over, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass
+class FilesReport:
+    """What became of the files; grows while they are read."""
+
+    files: int = 0
+    bytes_total: int = 0
+    bytes_read: int = 0
+    skipped: list[Skipped] = field(default_factory=list[Skipped])
+
+
+def read_files(
+    path: Path, reading: Reading, report: FilesReport, *, skip_unreadable: bool = False
+) -> Iterator[Document]:
+    """The documents of a file, or of all files in a folder and its folders.
+
+    A document's source is the file's path, in a folder relative to it; in an archive, the path in it comes behind.
+    Raises BadInput for a path that isn't there, for a folder without a readable file, and for a file that can't be
+    read unless `skip_unreadable`.
+    """
+    path = path.expanduser()
+    if path.is_dir():
+        files = _files_below(path, report)
+        names = [file.relative_to(path).as_posix() for file in files]
+    else:
+        _require_file(path)
+        files, names = [path], [path.name]
+    report.bytes_total = sum(file.stat().st_size for file in files if file.is_file())
+    found = False
+    for file, name in zip(files, names, strict=True):
+        for document in _read_file(file, name, reading, report, skip_unreadable):
+            found = True
+            yield document
+    if not found:
+        reasons = "".join(f"\n  {skipped.file}: {skipped.reason}" for skipped in report.skipped[:10])
+        raise BadInput(f"{path} holds no file that can be read as text.{reasons}", "Give a folder that holds text.")
+
+
+def _files_below(folder: Path, report: FilesReport) -> list[Path]:
+    """The folder's files in the order of their paths. Links to folders aren't followed, so no loop can catch us."""
+
+    def unreadable(error: OSError) -> None:
+        report.skipped.append(Skipped(str(error.filename), error.strerror or str(error)))
+
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
+        for name in [*folders, *files]:
+            path = Path(parent, name)
+            if name.startswith("."):
+                report.skipped.append(Skipped(path.relative_to(folder).as_posix(), "hidden"))
+            elif name in folders and path.is_symlink():
+                report.skipped.append(Skipped(path.relative_to(folder).as_posix(), "a link to a folder"))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in files if not name.startswith(".")]
+    return sorted(found)
+
+
+def _read_file(
+    path: Path, name: str, reading: Reading, report: FilesReport, skip_unreadable: bool
+) -> Iterator[Document]:
+    count = 0
+    before = report.bytes_read
+    try:
+        _require_file(path)
+        size = path.stat().st_size
+        with _opened(path) as stream:
+            for document in _documents(stream, name, size, reading):
+                count += 1
+                report.bytes_read = before + min(size, stream.tell())
+                yield document
+        report.bytes_read = before + size
+        report.files += 1
+    except BadInput as error:
+        if not skip_unreadable:
+            raise
+        kept = f" The {count:,} documents before that were kept." if count else ""
+        report.skipped.append(Skipped(name, error.problem + kept))
+
+
+def _documents(stream: BinaryIO, name: str, size: int, reading: Reading) -> Iterator[Document]:
+    suffix = PurePath(name).suffix.lower()
+    if suffix == ".zip":
+        for member in zip_members(stream, name, size):
+            yield from _texts(member.stream, f"{name}/{member.path}", member.path.suffix.lower(), reading)
+    elif suffix == ".gz":
+        inner = PurePath(name).with_suffix("").suffix.lower()
+        yield from _texts(open_gzip(stream, name, size), name, inner, reading)
+    else:
+        yield from _texts(stream, name, suffix, reading)
+
+
+def _texts(stream: BinaryIO, name: str, suffix: str, reading: Reading) -> Iterator[Document]:
+    if suffix in ARCHIVES:
+        raise BadInput(
+            f"{name} is an archive of a kind, or at a depth, that isn't read here.",
+            "Unpack it, and collect the folder.",
+        )
+    with archive_errors(name), ExitStack() as stack:
+        if suffix == ".parquet" and not stream.seekable():
+            stream = stack.enter_context(seekable(stream))
+        for text in read_texts(stream, name, suffix, reading):
+            yield Document(text, name)
+
+
+def _require_file(path: Path) -> None:
+    """Raises BadInput unless the path is a file; a pipe or a device would make us wait for ever."""
+    try:
+        if path.is_file():
+            return
+        there = path.exists() or path.is_symlink()
+    except OSError as error:
+        raise BadInput(f"{path} cannot be looked at: {error.strerror}.", "Check the path.") from error
+    what = "is no regular file, or a link that leads nowhere" if there else "does not exist"
+    raise BadInput(f"{path} {what}.", "Give the path of a file or folder that holds text.")
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be opened: {error.strerror}.", "Give yourself permission to read it.") from error

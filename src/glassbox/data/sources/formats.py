@@ -1,0 +1,204 @@
+"""Formats of files: from the bytes of a file to the texts of documents, as a stream.
+
+Plain text (also Markdown, and whatever has no suffix listed here), JSON lines, comma- or tab-separated values, Parquet.
+Text is UTF-8; a byte order mark is dropped, and a line that ends with CR LF ends with LF afterwards. Whatever is wrong
+raises BadInput with the file's name and the place in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from glassbox.data.documents import LARGEST_DOCUMENT, Document, utf8_length
+from glassbox.errors import BadInput
+
+Cut = Literal["whole", "lines", "paragraphs"]
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Reading(NamedTuple):
+    """How texts become documents.
+
+    cut: a text stays whole, or every line or paragraph of it is a document. text_field: the field or column that holds
+    the text in formats that have several.
+    """
+
+    cut: Cut = "whole"
+    text_field: str = "text"
+
+
+def read_texts(stream: BinaryIO, name: str, suffix: str, reading: Reading) -> Iterator[str]:
+    """The texts of one file, read from its bytes.
+
+    name: for messages. suffix: ".csv" and so on, which decides the format. Parquet needs a stream that can seek.
+    Texts without a visible character are left out; a file without any raises BadInput.
+    """
+    texts: Iterable[str]
+    if suffix in ROW_READERS:
+        rows = ROW_READERS[suffix](stream, name, reading.text_field)
+        texts = (text for row in rows for text in _cut(io.StringIO(row, newline="\n"), reading.cut, name))
+    else:
+        texts = _cut(_lines(stream, name), reading.cut, name)
+    found = False
+    for text in texts:
+        if text and not text.isspace():
+            found = True
+            yield text
+    if not found:
+        raise BadInput(f"{name} holds no text.", "Leave it out, or put text into it.")
+
+
+def _cut(lines: Iterable[str], cut: Cut, name: str) -> Iterator[str]:
+    """Whole text, lines without their ends, or paragraphs (what stands between blank lines)."""
+    if cut == "lines":
+        for line in lines:
+            yield line.rstrip("\r\n")
+        return
+    gathered: list[str] = []
+    size = 0
+    for line in lines:
+        if cut == "paragraphs" and line.isspace():
+            yield "".join(gathered).rstrip("\n")
+            gathered, size = [], 0
+            continue
+        gathered.append(line)
+        size += len(line)
+        if size > LARGEST_DOCUMENT:
+            raise BadInput(
+                f"{name} holds a text of more than {LARGEST_DOCUMENT:,} characters, too much for one document.",
+                "Cut it into documents by lines or paragraphs.",
+            )
+    text = "".join(gathered)
+    yield text.rstrip("\n") if cut == "paragraphs" else text
+
+
+def _lines(stream: BinaryIO, name: str) -> Iterator[str]:
+    """Decoded lines with their LF. A line can be decoded alone: in UTF-8 no other character contains LF's byte."""
+    offset = 0
+    while raw := stream.readline(LARGEST_DOCUMENT + 1):
+        if len(raw) > LARGEST_DOCUMENT:
+            raise BadInput(
+                f"{name} has a line of more than {LARGEST_DOCUMENT:,} bytes (it starts at byte {offset:,}).",
+                "Break the line, or leave this file out.",
+            )
+        text = _decode(raw, offset, name)
+        offset += len(raw)
+        yield text[:-2] + "\n" if text.endswith("\r\n") else text
+
+
+def _decode(raw: bytes, offset: int, name: str) -> str:
+    if offset == 0:
+        if raw.startswith(UTF_16_MARKS):
+            raise BadInput(f"{name} is UTF-16 text; UTF-8 is read here.", "Save it as UTF-8.")
+        if raw.startswith(BYTE_ORDER_MARK):
+            raw, offset = raw[3:], 3
+    zero = raw.find(0)
+    if zero >= 0:
+        raise BadInput(
+            f"{name} is binary, not text: byte {offset + zero:,} is zero.", "Leave it out, or convert it to text."
+        )
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{name} is not UTF-8 text: byte {offset + error.start:,} (0x{raw[error.start]:02x}) is an {error.reason}.",
+            "Convert it to UTF-8, for instance with `iconv -f latin1 -t utf-8`, or leave it out if it is binary.",
+        ) from None
+
+
+def _json_lines(stream: BinaryIO, name: str, field: str) -> Iterator[str]:
+    for number, line in enumerate(_lines(stream, name), start=1):
+        if line.isspace():
+            continue
+        where = f"line {number:,} of {name}"
+        try:
+            row: Any = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"JSON was expected in {where}: {error}.", "Repair or remove that line.") from None
+        if not isinstance(row, dict):
+            raise BadInput(f"A JSON object was expected in {where}, but it is a {type(row).__name__}.", _ROW_REMEDY)
+        if field not in row:
+            raise _missing(where, field, [str(key) for key in row])
+        yield _text_of(row[field], field, where)
+
+
+def _separated(stream: BinaryIO, name: str, field: str, delimiter: str) -> Iterator[str]:
+    csv.field_size_limit(LARGEST_DOCUMENT)
+    reader = csv.reader(_lines(stream, name), delimiter=delimiter, strict=True)
+    try:
+        header = next(reader, [])
+        if header and field not in header:
+            raise _missing(f"the first line of {name}", field, header)
+        for row in reader:
+            if row and len(row) != len(header):
+                raise BadInput(
+                    f"Line {reader.line_num:,} of {name} ends a row of {len(row)} columns; the first line has "
+                    f"{len(header)}.",
+                    "Put texts with commas, quotes or line ends between double quotes.",
+                )
+            if row:
+                yield row[header.index(field)]
+    except csv.Error as error:
+        raise BadInput(
+            f"Line {reader.line_num:,} of {name} is broken: {error}.", "Repair its quotes, or remove it."
+        ) from error
+
+
+def _comma_separated(stream: BinaryIO, name: str, field: str) -> Iterator[str]:
+    return _separated(stream, name, field, ",")
+
+
+def _tab_separated(stream: BinaryIO, name: str, field: str) -> Iterator[str]:
+    return _separated(stream, name, field, "\t")
+
+
+def _parquet(stream: BinaryIO, name: str, field: str) -> Iterator[str]:
+    try:
+        with pq.ParquetFile(stream) as file:
+            if field not in file.schema_arrow.names:
+                raise _missing(name, field, file.schema_arrow.names)
+            for number, batch in enumerate(file.iter_batches(batch_size=256, columns=[field])):
+                for row, value in enumerate(batch.column(0).to_pylist(), start=number * 256 + 1):
+                    yield _text_of(value, field, f"row {row:,} of {name}")
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{name} is not a whole Parquet file: {error}.", "Make or fetch it again.") from error
+
+
+ROW_READERS: dict[str, Callable[[BinaryIO, str, str], Iterator[str]]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".csv": _comma_separated,
+    ".tsv": _tab_separated,
+    ".parquet": _parquet,
+}
+
+_ROW_REMEDY = "Write one JSON object a line, with the text in one of its fields."
+
+
+def _missing(where: str, field: str, there: list[str]) -> BadInput:
+    shown = ", ".join(repr(name[:60]) for name in there[:20]) + (", ..." if len(there) > 20 else "")
+    return BadInput(
+        f"{where[0].upper()}{where[1:]} has no field {field!r}; it has {shown or 'none'}.",
+        "Name the field that holds the text with --text-field.",
+    )
+
+
+def _text_of(value: object, field: str, where: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadInput(
+            f"Text was expected in the field {field!r} of {where}, but it is a {type(value).__name__}.",
+            "Name the field that holds the text with --text-field.",
+        )
+    utf8_length(Document(value, where))
+    return value
