@@ -1,0 +1,1 @@
+"""How good is it? Numbers that can be compared across tokenizers, sizes and tools."""
