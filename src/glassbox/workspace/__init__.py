@@ -1,6 +1,8 @@
 """The nouns that a person keeps: artifacts and runs, in one folder."""
 
-from glassbox.workspace.artifacts import Artifact, Draft
+from glassbox.workspace.artifact import Artifact
+from glassbox.workspace.draft import Draft
+from glassbox.workspace.run import Run
 from glassbox.workspace.workspace import Workspace
 
-__all__ = ["Artifact", "Draft", "Workspace"]
+__all__ = ["Artifact", "Draft", "Run", "Workspace"]

@@ -1,167 +1,52 @@
-"""Artifacts: named, versioned folders that never change once they are published.
-
-`artifacts/<kind>/<name>/<version>/` is the truth; the database only knows where to look.
-"""
+"""The artifacts of a workspace: named, versioned folders that never change once they are published."""
 
 from __future__ import annotations
 
-import json
-import re
-import secrets
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-
-from pydantic import JsonValue
+from typing import TYPE_CHECKING
 
 from glassbox.errors import BadInput
 from glassbox.workspace import atomic
-from glassbox.workspace.content import difference, read_files
+from glassbox.workspace.artifact import Artifact, deletion_mark, versions_present
+from glassbox.workspace.draft import Draft
 from glassbox.workspace.faults import disk_faults_as_bad_input
-from glassbox.workspace.manifest import MANIFEST_FILE, Manifest, Parent, hash_of, read_manifest
-from glassbox.workspace.names import Kind, Reference, check_kind, check_name
+from glassbox.workspace.manifest import ArtifactLink
+from glassbox.workspace.names import Kind, Reference, check_kind
 from glassbox.workspace.unfinished import UnfinishedFolders
 
-_VERSION_ENTRY = re.compile(r"([1-9][0-9]*)(\.deleted)?", re.ASCII)
+if TYPE_CHECKING:
+    from glassbox.workspace.artifact_index import ArtifactEntry, ArtifactIndex
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """A published artifact: read what is in `folder`, change nothing there."""
+class Lineage:
+    """What an artifact was made from, and what those were made from. A deleted one has no `artifact`."""
 
-    folder: Path
-    manifest: Manifest
-
-    @property
-    def id(self) -> str:
-        return self.manifest.id
-
-    @property
-    def kind(self) -> Kind:
-        return self.manifest.kind
-
-    @property
-    def name(self) -> str:
-        return self.manifest.name
-
-    @property
-    def reference(self) -> str:
-        """`name:version`, unique within its kind."""
-        return f"{self.manifest.name}:{self.manifest.version}"
-
-    @property
-    def facts(self) -> dict[str, JsonValue]:
-        """What the stage that made it wrote down about it."""
-        return self.manifest.facts
-
-    def problems(self) -> list[str]:
-        """Read every byte and compare with the manifest: one sentence for each difference. Raises OSError."""
-        return difference(self.manifest.files, read_files(self.folder))
-
-
-class Draft:
-    """An artifact in the making. Leaving `with artifacts.draft(...) as draft:` publishes, an exception discards."""
-
-    def __init__(
-        self, artifacts: Artifacts, kind: Kind, name: str, parents: Iterable[Artifact], run: str | None
-    ) -> None:
-        self._artifacts = artifacts
-        self.kind: Kind = check_kind(kind)
-        self.name = check_name(name)
-        self.parents = tuple(Parent(id=one.id, kind=one.kind, reference=one.reference) for one in parents)
-        self.run = run
-        self._facts: dict[str, JsonValue] = {}
-        self._place: Path | None = None
-        self._artifact: Artifact | None = None
-
-    @property
-    def folder(self) -> Path:
-        """Where to write the files."""
-        if self._place is None:
-            raise RuntimeError("a draft has a folder inside its with block only")
-        return UnfinishedFolders.files(self._place)
-
-    @property
-    def artifact(self) -> Artifact:
-        """What the draft became, once the with block has been left."""
-        if self._artifact is None:
-            raise RuntimeError("the draft has not been published")
-        return self._artifact
-
-    def describe(self, **facts: JsonValue) -> None:
-        """Keep facts (numbers, words; anything JSON) in the manifest."""
-        json.dumps(facts, allow_nan=False)
-        self._facts |= facts
-
-    def __enter__(self) -> Draft:
-        with disk_faults_as_bad_input(self._artifacts.folder):
-            self._artifacts.unfinished.sweep()
-            self._place = self._artifacts.unfinished.create()
-            self.folder.mkdir()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        place = self._place
-        assert place is not None
-        try:
-            if error is None:
-                with disk_faults_as_bad_input(self._artifacts.folder):
-                    self._artifact = self._publish()
-        finally:
-            self._place = None
-            self._artifacts.unfinished.remove(place)
-
-    def _publish(self) -> Artifact:
-        folder = self.folder
-        if (folder / MANIFEST_FILE).exists():
-            raise ValueError(f"{MANIFEST_FILE} is written by the workspace; a stage may not write its own")
-        files = read_files(folder, sync=True)
-        if not files:
-            raise ValueError(f"nothing was written into the {self.kind} {self.name}")
-        versions = self._artifacts.folder / self.kind / self.name
-        versions.mkdir(parents=True, exist_ok=True)
-        while True:
-            manifest = Manifest(
-                id=secrets.token_hex(8),
-                kind=self.kind,
-                name=self.name,
-                version=max(_versions_ever_used(versions), default=0) + 1,
-                hash=hash_of(files),
-                created=datetime.now(UTC),
-                run=self.run,
-                parents=self.parents,
-                facts=self._facts,
-                files=files,
-            )
-            atomic.write_file(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2).encode())
-            target = versions / str(manifest.version)
-            try:
-                atomic.rename_folder(folder, target)
-            except FileExistsError:
-                continue  # another process took that version meanwhile
-            return Artifact(target, manifest)
+    link: ArtifactLink
+    artifact: Artifact | None
+    parents: tuple[Lineage, ...]
 
 
 class Artifacts:
-    """The artifacts of a workspace."""
+    """Publishes, finds, and deletes."""
 
-    def __init__(self, folder: Path, unfinished: UnfinishedFolders) -> None:
+    def __init__(self, folder: Path, unfinished: UnfinishedFolders, index: ArtifactIndex) -> None:
         self.folder = folder
-        self.unfinished = unfinished
+        self._unfinished = unfinished
+        self._index = index
 
     def draft(self, kind: Kind, name: str, *, parents: Iterable[Artifact] = (), run: str | None = None) -> Draft:
-        """Begin an artifact; see `Draft`. Raises BadInput for a name that cannot be one."""
-        return Draft(self, kind, name, parents, run)
+        """Begin an artifact; see `Draft`. Raises BadInput for a kind or name that cannot be one."""
+        return Draft(self.folder, self._unfinished, kind, name, parents, run)
 
-    def get(self, kind: Kind, reference: str) -> Artifact:
-        """The artifact called `name` (its newest version) or `name:3`. Raises BadInput if there is none."""
+    def folder_of(self, kind: Kind, reference: str) -> Path:
+        """Where `name` (its newest version) or `name:3` lies, damaged or not. Raises BadInput if there is none."""
         wanted = Reference.parse(reference)
-        versions = self.folder / check_kind(kind) / wanted.name
-        present = sorted(_versions_present(versions))
+        name_folder = self.folder / check_kind(kind) / wanted.name
+        present = versions_present(name_folder)
         if not present:
             raise BadInput(
                 f"There is no {kind} called {wanted.name}.",
@@ -171,26 +56,49 @@ class Artifacts:
         if version not in present:
             raise BadInput(
                 f"The {kind} {wanted.name} has no version {version}.",
-                f"Its versions are {', '.join(map(str, present))}.",
+                f"Use one that it has: {', '.join(map(str, present))}.",
             )
-        folder = versions / str(version)
-        return Artifact(folder, read_manifest(folder))
+        return name_folder / str(version)
 
+    def get(self, kind: Kind, reference: str) -> Artifact:
+        """The artifact called `name` (its newest version) or `name:3`. Raises BadInput if there is none."""
+        return Artifact.read(self.folder_of(kind, reference))
 
-def _versions_present(folder: Path) -> Iterator[int]:
-    return (version for version, deleted in _version_entries(folder) if not deleted)
+    def newest(self, kind: Kind) -> Artifact | None:
+        """The artifact of that kind that was made last."""
+        entries = [entry for entry in self._index.entries(kind) if entry.problem is None]
+        return Artifact.read(entries[0].folder) if entries else None
 
+    def list(self, kind: Kind | None = None, name: str | None = None) -> list[ArtifactEntry]:
+        """What there is, newest first; damaged ones carry a `problem`."""
+        return self._index.entries(kind, name)
 
-def _versions_ever_used(folder: Path) -> Iterator[int]:
-    return (version for version, _ in _version_entries(folder))
+    def children(self, artifact_id: str) -> list[ArtifactEntry]:
+        """The artifacts that were made from this one directly."""
+        return self._index.children(artifact_id)
 
+    def made_by(self, run_id: str) -> list[ArtifactEntry]:
+        """The artifacts that a run published."""
+        return self._index.made_by(run_id)
 
-def _version_entries(folder: Path) -> Iterator[tuple[int, bool]]:
-    """Each version in a name's folder, and whether it is only the mark of a deleted one."""
-    try:
-        names = [entry.name for entry in folder.iterdir()]
-    except FileNotFoundError:
-        return
-    for name in names:
-        if match := _VERSION_ENTRY.fullmatch(name):
-            yield int(match[1]), match[2] is not None
+    def lineage(self, artifact: Artifact) -> Lineage:
+        """The tree of everything that went into it."""
+        return self._lineage(artifact.link)
+
+    def _lineage(self, link: ArtifactLink) -> Lineage:
+        folder = self._index.folder_of(link.id)
+        if folder is None:
+            return Lineage(link, None, ())
+        artifact = Artifact.read(folder)
+        return Lineage(link, artifact, tuple(self._lineage(parent) for parent in artifact.manifest.parents))
+
+    def remove(self, folder: Path) -> None:
+        """Delete one version without asking who depends on it; its number is never given again. Raises BadInput."""
+        with disk_faults_as_bad_input(self.folder):
+            deletion_mark(folder).touch()
+            place = self._unfinished.create()
+            try:
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                    atomic.rename_folder(folder, self._unfinished.files(place))
+            finally:
+                self._unfinished.remove(place)

@@ -27,12 +27,15 @@ class FileEntry(_Record):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class Parent(_Record):
-    """An artifact that another was made from; its reference is kept so that lineage reads well after a deletion."""
+class ArtifactLink(_Record):
+    """Points to an artifact. Its reference is kept beside its id, so that a link still reads well after a deletion."""
 
     id: str
     kind: Kind
     reference: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.reference}"
 
 
 class Manifest(_Record):
@@ -46,7 +49,7 @@ class Manifest(_Record):
     hash: str = Field(pattern="^[0-9a-f]{64}$")
     created: datetime
     run: str | None = None
-    parents: tuple[Parent, ...] = ()
+    parents: tuple[ArtifactLink, ...] = ()
     facts: dict[str, JsonValue] = {}
     files: dict[str, FileEntry] = {}
 

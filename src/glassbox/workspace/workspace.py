@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 
 from glassbox.errors import BadInput
+from glassbox.workspace.artifact import Artifact
 from glassbox.workspace.artifacts import Artifacts
 from glassbox.workspace.faults import disk_faults_as_bad_input
+from glassbox.workspace.names import Kind
+from glassbox.workspace.runs import Runs
+from glassbox.workspace.states import HELD_BY_A_PROCESS
 from glassbox.workspace.unfinished import UnfinishedFolders
 
 FOLDER_VARIABLE = "GLASSBOX_WORKSPACE"
@@ -33,8 +37,39 @@ class Workspace:
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
+        # The database's library takes longer to import than everything else here; those who only name types don't wait.
+        from glassbox.workspace.artifact_index import ArtifactIndex
+        from glassbox.workspace.database import Database
+        from glassbox.workspace.run_index import RunIndex
+
         self.folder = Path(folder if folder is not None else default_folder()).expanduser().absolute()
         with disk_faults_as_bad_input(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self.unfinished = UnfinishedFolders(self.folder / "unfinished")
-        self.artifacts = Artifacts(self.folder / "artifacts", self.unfinished)
+        database = Database(self.folder / "workspace.db")
+        unfinished = UnfinishedFolders(self.folder / "unfinished")
+        artifacts, runs = self.folder / "artifacts", self.folder / "runs"
+        self.artifacts = Artifacts(artifacts, unfinished, ArtifactIndex(artifacts, database))
+        self.runs = Runs(runs, unfinished, RunIndex(runs, database), database)
+
+    def delete_artifact(self, kind: Kind, reference: str, *, force: bool = False) -> None:
+        """Delete one version; its number is never given again.
+
+        Raises BadInput if there is none and, unless forced, if other artifacts were made from it or a run reads it now.
+        """
+        folder = self.artifacts.folder_of(kind, reference)
+        if not force:
+            self._refuse_if_needed(folder)
+        self.artifacts.remove(folder)
+
+    def _refuse_if_needed(self, folder: Path) -> None:
+        try:
+            artifact = Artifact.read(folder)
+        except BadInput:
+            return  # damaged: nobody can use it
+        needed = [f"the {child.kind} {child.reference}" for child in self.artifacts.children(artifact.id)]
+        needed += [f"the run {run.id}" for run in self.runs.readers_of(artifact) if run.state in HELD_BY_A_PROCESS]
+        if needed:
+            raise BadInput(
+                f"The {artifact.kind} {artifact.reference} is needed by {', '.join(needed)}.",
+                "Delete those first, or delete it all the same with --force.",
+            )

@@ -1,0 +1,158 @@
+"""Finding artifacts without opening thousands of manifests: the database, kept in step with the folder.
+
+Before each answer the names of the folders are compared with the rows. Only what is new is read, so nobody has to tell
+the index about a publication, a deletion, or a folder that was copied in by hand.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Select, delete, select
+from sqlalchemy.orm import Session
+
+from glassbox.errors import BadInput
+from glassbox.workspace.database import Database
+from glassbox.workspace.manifest import read_manifest
+from glassbox.workspace.names import KINDS, Kind
+from glassbox.workspace.tables import ArtifactRow, ParentRow
+
+_VERSION = re.compile(r"[1-9][0-9]*", re.ASCII)
+_Key = tuple[str, str, int]  # kind, name, version
+
+
+@dataclass(frozen=True)
+class ArtifactEntry:
+    """What a listing says about an artifact. A damaged one has a `problem`, and no id."""
+
+    folder: Path
+    kind: str
+    name: str
+    version: int
+    id: str | None
+    created: datetime
+    bytes: int
+    run: str | None
+    problem: str | None
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}:{self.version}"
+
+
+class ArtifactIndex:
+    """Answers from the rows of the database."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self._folder = folder
+        self._database = database
+
+    def entries(self, kind: Kind | None = None, name: str | None = None) -> list[ArtifactEntry]:
+        """Newest first."""
+        query = select(ArtifactRow)
+        if kind is not None:
+            query = query.where(ArtifactRow.kind == kind)
+        if name is not None:
+            query = query.where(ArtifactRow.name == name)
+        return self._entries(query)
+
+    def children(self, artifact_id: str) -> list[ArtifactEntry]:
+        """Those that name it as a parent, newest first."""
+        children = select(ParentRow.child).where(ParentRow.parent == artifact_id)
+        return self._entries(select(ArtifactRow).where(ArtifactRow.row.in_(children)))
+
+    def made_by(self, run_id: str) -> list[ArtifactEntry]:
+        """Those that a run published, newest first."""
+        return self._entries(select(ArtifactRow).where(ArtifactRow.run == run_id))
+
+    def folder_of(self, artifact_id: str) -> Path | None:
+        """None if there is no artifact with that id."""
+        found = self._entries(select(ArtifactRow).where(ArtifactRow.id == artifact_id))
+        return found[0].folder if found else None
+
+    def _entries(self, query: Select[ArtifactRow]) -> list[ArtifactEntry]:
+        self._synchronise()
+        with self._database.reading() as session:
+            rows = session.scalars(query.order_by(ArtifactRow.created.desc(), ArtifactRow.version.desc()))
+            return [self._entry(row) for row in rows]
+
+    def _entry(self, row: ArtifactRow) -> ArtifactEntry:
+        return ArtifactEntry(
+            folder=self._folder / row.kind / row.name / str(row.version),
+            kind=row.kind,
+            name=row.name,
+            version=row.version,
+            id=row.id,
+            created=datetime.fromtimestamp(row.created, UTC),
+            bytes=row.bytes,
+            run=row.run,
+            problem=row.problem,
+        )
+
+    def _synchronise(self) -> None:
+        known, damaged = self._known()
+        present = set(self._present())
+        if present - known or known - present or damaged:
+            with self._database.writing() as session:
+                known, damaged = _keys(session)  # again, now that nobody else can write
+                present = set(self._present())
+                for key in (known - present) | damaged:
+                    _forget(session, key)
+                for key in (present - known) | (damaged & present):
+                    session.add(self._read(key))
+
+    def _known(self) -> tuple[set[_Key], set[_Key]]:
+        with self._database.reading() as session:
+            return _keys(session)
+
+    def _present(self) -> Iterator[_Key]:
+        for kind in KINDS:
+            for name in _folders(self._folder / kind):
+                for version in _folders(self._folder / kind / name):
+                    if _VERSION.fullmatch(version):
+                        yield kind, name, int(version)
+
+    def _read(self, key: _Key) -> ArtifactRow:
+        kind, name, version = key
+        folder = self._folder / kind / name / str(version)
+        row = ArtifactRow(kind=kind, name=name, version=version, created=0.0, bytes=0)
+        try:
+            manifest = read_manifest(folder)
+        except BadInput as error:
+            row.problem = error.problem
+            return row
+        if (manifest.kind, manifest.name, manifest.version) != key:
+            row.problem = f"{folder} holds the manifest of the {manifest.kind} {manifest.name}:{manifest.version}."
+            return row
+        row.id = manifest.id
+        row.created = manifest.created.timestamp()
+        row.bytes = manifest.bytes
+        row.run = manifest.run
+        row.parents = [ParentRow(parent=parent) for parent in {link.id for link in manifest.parents}]
+        return row
+
+
+def _keys(session: Session) -> tuple[set[_Key], set[_Key]]:
+    """Every row's key, and those of damaged artifacts, which may have been repaired since."""
+    rows = session.execute(select(ArtifactRow.kind, ArtifactRow.name, ArtifactRow.version, ArtifactRow.problem)).all()
+    return {(row[0], row[1], row[2]) for row in rows}, {(row[0], row[1], row[2]) for row in rows if row[3] is not None}
+
+
+def _forget(session: Session, key: _Key) -> None:
+    kind, name, version = key
+    session.execute(
+        delete(ArtifactRow).where(ArtifactRow.kind == kind, ArtifactRow.name == name, ArtifactRow.version == version)
+    )
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,126 @@
+"""Listing runs without opening thousands of files: the database, kept in step with the folder.
+
+Before each answer every run's state file is looked at (not opened): rows whose stamp differs are read anew.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from glassbox.errors import BadInput
+from glassbox.workspace.database import Database
+from glassbox.workspace.run import STATE_FILE, Run, read_state, true_state
+from glassbox.workspace.states import HELD_BY_A_PROCESS, State
+from glassbox.workspace.tables import RunInputRow, RunRow
+
+_DAMAGED = "damaged"
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """What a listing says about a run. A damaged one has a `problem`, and no state."""
+
+    folder: Path
+    id: str
+    stage: str
+    name: str
+    state: State | None
+    attempt: int
+    created: datetime
+    problem: str | None
+
+
+class RunIndex:
+    """Answers from the rows of the database."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self._folder = folder
+        self._database = database
+
+    def entries(self, stage: str | None = None) -> list[RunEntry]:
+        """Newest first."""
+        self._synchronise()
+        query = select(RunRow).order_by(RunRow.created.desc(), RunRow.id)
+        if stage is not None:
+            query = query.where(RunRow.stage == stage)
+        with self._database.reading() as session:
+            return [self._entry(row) for row in session.scalars(query)]
+
+    def readers_of(self, artifact_id: str) -> list[RunEntry]:
+        """The runs that have this artifact among their inputs, newest first."""
+        self._synchronise()
+        reading = select(RunInputRow.run).where(RunInputRow.artifact == artifact_id)
+        with self._database.reading() as session:
+            rows = session.scalars(select(RunRow).where(RunRow.id.in_(reading)).order_by(RunRow.created.desc()))
+            return [self._entry(row) for row in rows]
+
+    def _entry(self, row: RunRow) -> RunEntry:
+        folder = self._folder / row.id
+        state: State | None = None if row.problem is not None else row.state  # pyright: ignore[reportAssignmentType]
+        if state in HELD_BY_A_PROCESS:
+            try:
+                state = true_state(folder, read_state(folder))
+            except BadInput:
+                state = "interrupted"  # deleted or damaged in this very moment
+        return RunEntry(
+            folder=folder,
+            id=row.id,
+            stage=row.stage,
+            name=row.name,
+            state=state,
+            attempt=row.attempt,
+            created=datetime.fromtimestamp(row.created, UTC),
+            problem=row.problem,
+        )
+
+    def _synchronise(self) -> None:
+        with self._database.reading() as session:
+            before = _stamps(session)
+        if before == self._present():
+            return
+        with self._database.writing() as session:
+            known, present = _stamps(session), self._present()
+            changed = [run for run, stamp in known.items() if present.get(run) != stamp]
+            for run in changed:
+                session.execute(delete(RunRow).where(RunRow.id == run))
+            for run in present.keys() - (known.keys() - set(changed)):
+                session.add(self._read(run, present[run]))
+
+    def _present(self) -> dict[str, str]:
+        """Each run's id and its state file's stamp."""
+        try:
+            with os.scandir(self._folder) as entries:
+                folders = [entry for entry in entries if entry.is_dir()]
+        except FileNotFoundError:
+            return {}
+        return {entry.name: _stamp(Path(entry.path)) for entry in folders}
+
+    def _read(self, run_id: str, stamp: str) -> RunRow:
+        row = RunRow(id=run_id, stage="", name="", state=_DAMAGED, attempt=0, created=0.0, stamp=stamp)
+        try:
+            run = Run.read(self._folder / run_id)
+        except BadInput as error:
+            row.problem = error.problem
+            return row
+        row.stage, row.name, row.created = run.record.stage, run.record.name, run.record.created.timestamp()
+        row.state, row.attempt = run.status.state, run.status.attempt
+        row.inputs = [RunInputRow(artifact=artifact) for artifact in {link.id for link in run.record.inputs.values()}]
+        return row
+
+
+def _stamps(session: Session) -> dict[str, str]:
+    return {row[0]: row[1] for row in session.execute(select(RunRow.id, RunRow.stamp))}
+
+
+def _stamp(folder: Path) -> str:
+    try:
+        status = (folder / STATE_FILE).stat()
+    except OSError:
+        return ""
+    return f"{status.st_mtime_ns}-{status.st_ino}-{status.st_size}"

@@ -1,0 +1,120 @@
+"""The runs of a workspace: each one execution of one stage, in `runs/<run id>/`."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from glassbox.errors import BadInput
+from glassbox.workspace import atomic
+from glassbox.workspace.artifact import Artifact
+from glassbox.workspace.attempt import Attempt
+from glassbox.workspace.faults import disk_faults_as_bad_input
+from glassbox.workspace.names import check_name, shown
+from glassbox.workspace.run import RECORD_FILE, STATE_FILE, Run, RunRecord, RunState
+from glassbox.workspace.states import HELD_BY_A_PROCESS
+from glassbox.workspace.unfinished import UnfinishedFolders
+
+if TYPE_CHECKING:
+    from glassbox.workspace.database import Database
+    from glassbox.workspace.run_index import RunEntry, RunIndex
+
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without those that are read as one another
+_ID_LETTERS = 6
+
+
+class Runs:
+    """Creates, finds, starts, and deletes."""
+
+    def __init__(self, folder: Path, unfinished: UnfinishedFolders, index: RunIndex, database: Database) -> None:
+        self.folder = folder
+        self._unfinished = unfinished
+        self._index = index
+        self._database = database
+
+    def create(
+        self, stage: str, *, name: str, settings: Mapping[str, JsonValue], inputs: Mapping[str, Artifact]
+    ) -> Run:
+        """A new run, queued. Raises BadInput for a name that cannot be one, or if the disk refuses."""
+        check_name(name)
+        links = {slot: artifact.link for slot, artifact in inputs.items()}
+        with disk_faults_as_bad_input(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            place = self._unfinished.create()
+            files = self._unfinished.files(place)
+            files.mkdir()
+            try:
+                while True:
+                    run_id = f"{stage}-{''.join(secrets.choice(_LETTERS) for _ in range(_ID_LETTERS))}"
+                    record = RunRecord(
+                        id=run_id,
+                        stage=stage,
+                        name=name,
+                        settings=dict(settings),
+                        inputs=links,
+                        created=datetime.now(UTC),
+                    )
+                    status = RunState()
+                    atomic.write_file(files / RECORD_FILE, record.model_dump_json(indent=2).encode())
+                    atomic.write_file(files / STATE_FILE, status.model_dump_json(indent=2).encode())
+                    with contextlib.suppress(FileExistsError):
+                        atomic.rename_folder(files, self.folder / run_id)
+                        return Run(self.folder / run_id, record, status)
+            finally:
+                self._unfinished.remove(place)
+
+    def begin(self, run: Run) -> Attempt:
+        """Start it in this process, as its next attempt. Raises BadInput if it is held already, or final."""
+        return Attempt(run.folder, self._database)
+
+    def folder_of(self, run_id: str) -> Path:
+        """Where a run lies, damaged or not; the beginning of its id is enough if no other begins so.
+
+        Raises BadInput if there is none, or more than one.
+        """
+        try:
+            ids = [entry.name for entry in self.folder.iterdir() if entry.is_dir()]
+        except FileNotFoundError:
+            ids = []
+        found = [run_id] if run_id in ids else sorted(one for one in ids if run_id and one.startswith(run_id))
+        if len(found) == 1:
+            return self.folder / found[0]
+        if not found:
+            raise BadInput(f"There is no run called {shown(run_id)}.", "See what there is: glassbox runs list.")
+        some = ", ".join(found[:4]) + (", …" if len(found) > 4 else "")
+        raise BadInput(f"{len(found)} runs begin with {shown(run_id)}: {some}.", "Give more of the id.")
+
+    def get(self, run_id: str) -> Run:
+        """The run with that id, or the only one whose id begins so. Raises BadInput if there isn't exactly one."""
+        return Run.read(self.folder_of(run_id))
+
+    def list(self, stage: str | None = None) -> list[RunEntry]:
+        """What there is, newest first; damaged ones carry a `problem`."""
+        return self._index.entries(stage)
+
+    def readers_of(self, artifact: Artifact) -> list[RunEntry]:
+        """The runs that take this artifact, newest first."""
+        return self._index.readers_of(artifact.id)
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run with its events and checkpoints, not what it made. Raises BadInput while it is at work."""
+        folder = self.folder_of(run_id)
+        try:
+            state = Run.read(folder).state
+        except BadInput:
+            state = None  # damaged: nobody can be at work on it
+        if state in HELD_BY_A_PROCESS:
+            raise BadInput(f"The run {folder.name} is {state}.", "Stop it first, then delete it.")
+        with disk_faults_as_bad_input(self.folder):
+            place = self._unfinished.create()
+            try:
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                    atomic.rename_folder(folder, self._unfinished.files(place))
+            finally:
+                self._unfinished.remove(place)
