@@ -1,0 +1,1 @@
+src/glassbox/microgpt.py
