@@ -30,7 +30,9 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from glassbox.workspace.artifacts import Artifact, Draft
+from glassbox.workspace.artifact import Artifact
+from glassbox.workspace.draft import Draft
+from glassbox.workspace.events import Event
 from glassbox.workspace.names import Kind
 
 
@@ -38,6 +40,11 @@ class StageSettings(BaseModel):
     """Base of every stage's `Settings`: frozen, no unknown fields, every field with a description and bounds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @property
+    def default_name(self) -> str | None:
+        """What the outputs are called if nobody says otherwise and there is no input whose name they could take."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Context(Protocol):
     inputs: Mapping[str, Artifact]
     """The given inputs by slot; an optional slot that was left empty is missing here."""
     checkpoints: Path
-    """This run's folder for what the next attempt needs; empty at the first, deleted once the run has finished."""
+    """This run's folder for what its next attempt needs; empty at the first."""
 
     @property
     def stop_requested(self) -> bool:
@@ -78,7 +85,7 @@ class Context(Protocol):
         ...
 
     def progress(self, done: float, total: float | None = None, *, unit: str = "", note: str = "") -> None:
-        """How far the stage is: `done` of `total` units. Cheap, call it as often as you like."""
+        """How far the stage is: `done` of `total` units. Cheap: call it as often as you like."""
         ...
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
@@ -91,6 +98,28 @@ class Context(Protocol):
 
     def text(self, name: str, content: str) -> None:
         """A piece of text that the run made, such as a generated sample."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` units; the note says what is being done."""
+
+    done: float
+    total: float | None
+    unit: str
+    note: str
+
+
+class Watcher(Protocol):
+    """Someone who looks on while a stage runs, such as a terminal."""
+
+    def on_event(self, event: Event) -> None:
+        """Something was written to the run's events; every kind but progress comes here."""
+        ...
+
+    def on_progress(self, progress: Progress) -> None:
+        """How far the stage is, more often than the events tell."""
         ...
 
 

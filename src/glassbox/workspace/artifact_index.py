@@ -70,11 +70,6 @@ class ArtifactIndex:
         """Those that a run published, newest first."""
         return self._entries(select(ArtifactRow).where(ArtifactRow.run == run_id))
 
-    def folder_of(self, artifact_id: str) -> Path | None:
-        """None if there is no artifact with that id."""
-        found = self._entries(select(ArtifactRow).where(ArtifactRow.id == artifact_id))
-        return found[0].folder if found else None
-
     def _entries(self, query: Select[ArtifactRow]) -> list[ArtifactEntry]:
         self._synchronise()
         with self._database.reading() as session:

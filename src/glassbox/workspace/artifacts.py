@@ -81,16 +81,22 @@ class Artifacts:
         """The artifacts that a run published."""
         return self._index.made_by(run_id)
 
+    def find(self, link: ArtifactLink) -> Artifact | None:
+        """What a link points to, or None if that was deleted. Raises BadInput if it is damaged."""
+        reference = Reference.parse(link.reference)
+        folder = self.folder / link.kind / reference.name / str(reference.version)
+        if not folder.is_dir():
+            return None
+        artifact = Artifact.read(folder)
+        return artifact if artifact.id == link.id else None
+
     def lineage(self, artifact: Artifact) -> Lineage:
         """The tree of everything that went into it."""
-        return self._lineage(artifact.link)
+        return self._lineage(artifact.link, artifact)
 
-    def _lineage(self, link: ArtifactLink) -> Lineage:
-        folder = self._index.folder_of(link.id)
-        if folder is None:
-            return Lineage(link, None, ())
-        artifact = Artifact.read(folder)
-        return Lineage(link, artifact, tuple(self._lineage(parent) for parent in artifact.manifest.parents))
+    def _lineage(self, link: ArtifactLink, artifact: Artifact | None) -> Lineage:
+        parents = artifact.manifest.parents if artifact else ()
+        return Lineage(link, artifact, tuple(self._lineage(parent, self.find(parent)) for parent in parents))
 
     def remove(self, folder: Path) -> None:
         """Delete one version without asking who depends on it; its number is never given again. Raises BadInput."""

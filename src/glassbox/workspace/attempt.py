@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import JsonValue
 
 from glassbox.errors import BadInput
 from glassbox.workspace.artifact import Artifact
@@ -17,6 +16,7 @@ from glassbox.workspace.faults import disk_faults_as_bad_input
 from glassbox.workspace.manifest import ArtifactLink
 from glassbox.workspace.run import CHECKPOINTS_FOLDER, HEARTBEAT_EVERY, HEARTBEAT_FILE, Problem, RunState
 from glassbox.workspace.states import State
+from glassbox.workspace.strict_json import with_words
 from glassbox.workspace.transitions import begin_attempt, change_attempt
 
 if TYPE_CHECKING:
@@ -74,22 +74,20 @@ class Attempt:
         self._change(state="running")
         return self._events.append("state", sync=True, state="running")
 
-    def end(
-        self, state: State, *, result: Mapping[str, JsonValue] | None = None, problem: Problem | None = None
-    ) -> None:
+    def end(self, state: State, *, result: Mapping[str, object] | None = None, problem: Problem | None = None) -> None:
         """Let go of the run as finished, failed, cancelled or interrupted.
 
-        The state is written first, and stands even if the disk has no room left for the last events.
+        Once the state is written it stands, even if the disk has no room left for the last events. Raises BadInput if
+        the state could not be written: the run is held on to, and `end` may be tried again.
         """
+        self._change(state=state, result=None if result is None else with_words(result), problem=problem)
         self._over.set()
         self._heart.join()
-        try:
-            self._change(state=state, result=None if result is None else dict(result), problem=problem)
+        with contextlib.suppress(BadInput):
             if problem is not None:
                 self._events.append("error", problem=problem.problem, remedy=problem.remedy)
             self._events.append("state", sync=True, state=state)
-        finally:
-            self._events.close()
+        self._events.close()
 
     def _change(self, *, state: State | None = None, **changes: Any) -> RunState:
         return change_attempt(self.folder, self._database, self.number, state=state, **changes)

@@ -8,7 +8,6 @@ left without one was never seen by any reader, and the next writer removes it.
 from __future__ import annotations
 
 import json
-import math
 import os
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import Any, Literal, cast
 from glassbox.errors import BadInput
 from glassbox.workspace.atomic import write_all
 from glassbox.workspace.faults import disk_faults_as_bad_input
+from glassbox.workspace.strict_json import to_json
 
 EVENTS_FILE = "events.jsonl"
 
@@ -42,13 +42,9 @@ class Event:
     fields: Mapping[str, Any]
 
     def to_json(self) -> str:
-        """One line of strict JSON: numbers that JSON lacks become the words NaN, Infinity, -Infinity."""
+        """One line of strict JSON."""
         head = {"sequence": self.sequence, "time": round(self.time, 3), "attempt": self.attempt, "kind": self.kind}
-        whole = head | dict(self.fields)
-        try:
-            return json.dumps(whole, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        except ValueError:
-            return json.dumps(_with_words(whole), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return to_json(head | dict(self.fields))
 
     @classmethod
     def from_json(cls, line: bytes) -> Event:
@@ -167,13 +163,3 @@ def _last_whole_event(descriptor: int) -> tuple[Event | None, int]:
             except ValueError:
                 pass  # a power cut can leave a line of zeros
         tail = tail[: len(tail) - len(line)]
-
-
-def _with_words(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, Mapping):
-        return {str(key): _with_words(one) for key, one in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_with_words(one) for one in cast("list[Any]", value)]
-    return value
