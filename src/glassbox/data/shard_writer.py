@@ -35,6 +35,9 @@ PROGRESS = "progress.json"
 TOKENS_PER_FILE = 2**27
 
 
+Ids = Sequence[int] | NDArray[np.integer]
+
+
 class PackedDocuments(NamedTuple):
     """Documents one after another, as they lie on disk.
 
@@ -46,22 +49,22 @@ class PackedDocuments(NamedTuple):
     text_bytes: int
 
 
-def pack(
-    documents: Sequence[Sequence[int]], text_bytes: int, vocabulary_size: int, end_of_text: int | None
-) -> PackedDocuments:
+def pack(documents: Sequence[Ids], text_bytes: int, vocabulary_size: int, end_of_text: int | None) -> PackedDocuments:
     """Put documents' ids one after another, each begun by `end_of_text` unless that is None.
 
     Raises BadInput for a document without ids and ValueError for an id outside the vocabulary.
     """
     dtype = id_dtype(vocabulary_size)
-    separator = [] if end_of_text is None else [end_of_text]
-    if any(len(ids) == 0 for ids in documents):
+    separators = 0 if end_of_text is None else 1
+    lengths = np.fromiter((len(ids) for ids in documents), np.int64, len(documents))
+    if not lengths.all():
         raise BadInput("A document became no token at all.", "Leave empty documents out of the corpus.")
-    pieces = [piece for ids in documents for piece in (separator, ids)]
-    tokens = np.concatenate([np.asarray(piece, np.int64) for piece in pieces]) if pieces else np.empty(0, np.int64)
+    lengths += separators
+    tokens = np.full(int(lengths.sum()), 0 if end_of_text is None else end_of_text, np.int64)
+    for end, length, ids in zip(np.cumsum(lengths).tolist(), lengths.tolist(), documents, strict=True):
+        tokens[end - length + separators : end] = ids
     if len(tokens) and not 0 <= int(tokens.min()) <= int(tokens.max()) < vocabulary_size:
         raise ValueError(f"ids from {tokens.min()} to {tokens.max()} in a vocabulary of {vocabulary_size}")
-    lengths = np.fromiter((len(ids) + len(separator) for ids in documents), np.int64, len(documents))
     return PackedDocuments(tokens.astype(dtype), lengths, text_bytes)
 
 
@@ -117,7 +120,12 @@ class ShardWriter:
         """Documents of the split that need not be appended again."""
         return self._writers[split].documents if split in self._writers else 0
 
-    def append(self, split: str, documents: Sequence[Sequence[int]], text_bytes: int) -> None:
+    @property
+    def text_bytes_done(self) -> int:
+        """Bytes of text of all documents appended so far, those of earlier writers included."""
+        return sum(writer.text_bytes for writer in self._writers.values())
+
+    def append(self, split: str, documents: Sequence[Ids], text_bytes: int) -> None:
         """Append documents given by their ids without end-of-text, whose texts have `text_bytes` bytes together."""
         settings = self._progress
         self.append_packed(split, pack(documents, text_bytes, settings.vocabulary_size, settings.end_of_text))

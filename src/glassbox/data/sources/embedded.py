@@ -47,7 +47,7 @@ def python_source() -> Iterator[Document]:
 
 
 def names() -> Iterator[Document]:
-    """Given names in a-z, a name a document."""
+    """Given names in a-z, a name a document, in no order: a sorted list would give the next name's letters away."""
     text = resources.files("glassbox.data.sources").joinpath("names.txt").read_text("ascii")
     for name in text.split():
         yield Document(name, "glassbox/names")

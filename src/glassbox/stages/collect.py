@@ -1,0 +1,113 @@
+"""Collect documents into a corpus.
+
+Three sources need no network: python-docs (the language reference and the standard library's docstrings, about 2.5 MB),
+python-source (the standard library's code, about 11 MB) and names (2,780 given names). Two are fetched: tinyshakespeare
+and makemore-names (32,033 names). And files: your own file or folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from glassbox.errors import BadInput
+from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.workspace.names import name_from
+
+if TYPE_CHECKING:
+    from glassbox.data.corpus import SplitSize
+    from glassbox.data.documents import Document
+    from glassbox.data.sources.files import FilesReport
+
+
+class Settings(StageSettings):
+    source: Literal["python-docs", "python-source", "names", "tinyshakespeare", "makemore-names", "files"] = Field(
+        default="python-docs", description="Where the documents come from; files needs a path."
+    )
+    path: Path | None = Field(
+        default=None,
+        description="With source files: a file or folder of txt, md, jsonl, csv, tsv, parquet, or gz or zip of those.",
+    )
+    cut: Literal["whole", "lines", "paragraphs"] = Field(
+        default="whole",
+        description="With source files: what a document is, a whole text, each line, or each paragraph.",
+    )
+    text_field: str = Field(
+        default="text",
+        min_length=1,
+        max_length=256,
+        description="With source files: the field or column with the text.",
+    )
+    unreadable: Literal["stop", "skip"] = Field(
+        default="stop", description="With source files: what to do about a file that can't be read as text."
+    )
+
+    @property
+    def default_name(self) -> str | None:
+        if self.path is None:
+            return self.source
+        return name_from(self.path.name.partition(".")[0])
+
+
+def run(settings: Settings, context: Context) -> dict[str, object]:
+    from glassbox.data.sources.files import FilesReport
+
+    if (settings.path is None) == (settings.source == "files"):
+        raise BadInput(
+            f"The source {settings.source} {'needs a path' if settings.path is None else 'takes no path'}.",
+            "Give --source files together with --path FILE_OR_FOLDER.",
+        )
+    report = FilesReport()
+    try:
+        with context.output("corpus") as draft:
+            size = _write(settings, draft.folder, report, context)
+            draft.describe(source=settings.source, documents=size.documents, bytes=size.text_bytes)
+    except _Stopped:
+        return {}
+    for skipped in report.skipped:
+        context.log(f"Passed over {skipped.file}: {skipped.reason}")
+    return {
+        "source": settings.source,
+        "documents": size.documents,
+        "bytes": size.text_bytes,
+        "skipped": [skipped._asdict() for skipped in report.skipped],
+    }
+
+
+class _Stopped(Exception):  # noqa: N818  (nothing went wrong)
+    """Someone asked to stop; the unfinished corpus is thrown away."""
+
+
+def _write(settings: Settings, folder: Path, report: FilesReport, context: Context) -> SplitSize:
+    from glassbox.data.corpus import CorpusWriter, SplitSize
+
+    with CorpusWriter(folder) as writer:
+        for document in _documents(settings, report):
+            writer.append(document)
+            if context.stop_requested:
+                raise _Stopped
+            if writer.documents % 64 == 0:
+                done, total = (report.bytes_read, report.bytes_total) if settings.path else (writer.text_bytes, None)
+                context.progress(done, total, unit="bytes", note=f"{writer.documents:,} documents")
+    return SplitSize(writer.documents, writer.text_bytes)
+
+
+def _documents(settings: Settings, report: FilesReport) -> Iterator[Document]:
+    from glassbox.data.sources import embedded
+    from glassbox.data.sources.files import read_files
+    from glassbox.data.sources.formats import Reading
+    from glassbox.data.sources.web import WEB_CORPORA, web_documents
+
+    if settings.path is not None:
+        reading = Reading(settings.cut, settings.text_field)
+        return read_files(settings.path, reading, report, skip_unreadable=settings.unreadable == "skip")
+    if settings.source in WEB_CORPORA:
+        return web_documents(settings.source)
+    here = {"python-docs": embedded.python_docs, "python-source": embedded.python_source, "names": embedded.names}
+    return here[settings.source]()
+
+
+STAGE = Stage(settings=Settings, takes={}, makes={"corpus": Slot("corpus", "the documents")}, run=run)
