@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -44,7 +45,7 @@ class Checkpoint:
 
     step: int
     tensors: Mapping[str, Mapping[str, torch.Tensor]]
-    facts: Mapping[str, object] = field(default_factory=dict[str, object])
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     validation_loss: float | None = None
 
 

@@ -1,0 +1,80 @@
+"""The loss on held-out text: on a fixed sample of windows while training, on the whole split at the end.
+
+Both are means over target tokens in nats, each window read on its own with nothing before it. The sample is the same
+windows every time, spread evenly over the split, so that two evaluations differ by the weights alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+
+from glassbox.data.batches import Batch, validation_windows
+from glassbox.data.shards import ShardSplit
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Mean loss in nats of inputs and targets, each (batch, length)."""
+
+
+class Validation:
+    """Held-out text of one split.
+
+    context: tokens of a window. batch_size: windows at once. sample_tokens: targets in the sample, about.
+    """
+
+    def __init__(
+        self, split: ShardSplit, context: int, batch_size: int, sample_tokens: int, device: torch.device
+    ) -> None:
+        self.split, self.context, self.batch_size, self.device = split, context, batch_size, device
+        self.tokens_per_byte = split.token_count / split.byte_count if split.byte_count else math.nan
+        self._sample = [self._to_device(batch) for batch in self._spread(sample_tokens)]
+
+    @torch.no_grad()
+    def sampled_loss(self, loss: Loss) -> float:
+        """Nats per token on the sample."""
+        return _mean((loss(inputs, targets), targets.numel()) for inputs, targets in self._sample)
+
+    @torch.no_grad()
+    def full_loss(self, loss: Loss) -> float:
+        """Nats per token on the whole split: every token but the first is predicted exactly once."""
+        windows = map(self._to_device, validation_windows(self.split, self.context, self.batch_size))
+        return _mean((loss(inputs, targets), targets.numel()) for inputs, targets in windows)
+
+    def bits_per_byte(self, nats_per_token: float) -> float:
+        """The same loss in a unit that no tokenizer can flatter: bits for each byte of UTF-8."""
+        return nats_per_token / math.log(2) * self.tokens_per_byte
+
+    @property
+    def sample_tokens(self) -> int:
+        """Targets in the sample."""
+        return sum(targets.numel() for _, targets in self._sample)
+
+    def _spread(self, sample_tokens: int) -> Iterator[Batch]:
+        whole = (len(self.split.tokens) - 1) // self.context  # windows side by side
+        wanted = max(1, round(sample_tokens / self.context))
+        if whole <= wanted:
+            yield from validation_windows(self.split, self.context, self.batch_size)
+            return
+        starts = [number * whole // wanted * self.context for number in range(wanted)]
+        for first in range(0, wanted, self.batch_size):
+            rows = [
+                self.split.tokens[start : start + self.context + 1].astype(np.int64)
+                for start in starts[first : first + self.batch_size]
+            ]
+            windows = np.stack(rows)  # (rows, context + 1)
+            yield Batch(windows[:, :-1], windows[:, 1:])
+
+    def _to_device(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        return tuple(torch.from_numpy(np.ascontiguousarray(ids)).to(self.device) for ids in batch)  # pyright: ignore[reportReturnType]  (two)
+
+
+def _mean(parts: Iterable[tuple[torch.Tensor, int]]) -> float:
+    """Mean of means, each weighted with its count; summed in float64 on the device, read once."""
+    total, tokens = torch.zeros((), dtype=torch.float64), 0
+    for loss, count in parts:
+        total = total + loss.double() * count
+        tokens += count
+    return total.item() / tokens
