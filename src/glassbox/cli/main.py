@@ -1,0 +1,90 @@
+"""`glassbox`: one command for each stage, and groups of commands to look at what stages made.
+
+Only what the arguments name is imported: `glassbox --help` reads the first lines of the stages' files, `glassbox
+tokenize` imports that stage. A new stage needs nothing here; another group or command is one line in the tables below.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+import glassbox
+from glassbox.cli.errors import explain
+from glassbox.stages import registry
+
+GROUPS = {
+    "runs": ("glassbox.cli.runs:commands", "List, show, follow, plot, resume and delete runs."),
+    "artifacts": ("glassbox.cli.artifacts:commands", "List, show, verify, trace and delete artifacts."),
+    "spec": ("glassbox.cli.spec:commands", "Describe models and count what they cost, without building one."),
+}
+"""Name → where its Typer app is, and its summary."""
+
+COMMANDS: dict[str, tuple[str, str]] = {}
+"""Name → where its function is, and its summary."""
+
+_STAGES, _LOOK = "From text to model", "Look at what there is"
+
+
+def main() -> None:
+    """The entry point."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line, and return the exit code: 0, 1 for a fault of ours, 2 for bad input, 130 if interrupted."""
+    try:
+        command = typer.main.get_command(_app(arguments))
+        return command.main(list(arguments), prog_name="glassbox", standalone_mode=False) or 0
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("GLASSBOX_TRACEBACK"):
+            raise
+        return explain(error, arguments)
+
+
+def _app(arguments: Sequence[str]) -> typer.Typer:
+    app = typer.Typer(help=glassbox.__doc__, add_completion=False, pretty_exceptions_enable=False)
+    app.callback(invoke_without_command=True)(_glassbox)
+    for name, (place, summary) in COMMANDS.items():
+        app.command(name, help=summary, rich_help_panel=_STAGES)(_load(place) if name in arguments else _nothing)
+    for stage in registry.stages():
+        app.command(stage.name, rich_help_panel=_STAGES)(_stage(stage, wanted=stage.name in arguments))
+    for name, (place, summary) in GROUPS.items():
+        group = _load(place) if name in arguments else typer.Typer(callback=_nothing)
+        app.add_typer(group, name=name, help=summary, rich_help_panel=_LOOK)
+    return app
+
+
+def _stage(stage: registry.StageSummary, *, wanted: bool) -> Callable[..., None]:
+    if wanted:
+        from glassbox.cli.stage_command import stage_command
+
+        return stage_command(registry.load_stage(stage.name))
+
+    def listed() -> None: ...
+
+    listed.__doc__ = stage.summary.replace("[", r"\[")  # Typer reads brackets as markup
+    return listed
+
+
+def _load(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _nothing() -> None: ...
+
+
+def _glassbox(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(glassbox.__version__)
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())

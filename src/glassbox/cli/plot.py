@@ -1,0 +1,68 @@
+"""Curves in the terminal, eighty columns wide, from the metrics of a run."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.text import Text
+
+from glassbox.cli.numbers import number
+from glassbox.workspace.events import Event
+
+Curve = list[tuple[int, float]]
+_COLOURS = ("red", "cyan", "yellow", "green", "blue", "magenta")
+_HEIGHT = 18
+
+
+def curves(events: Iterable[Event]) -> dict[str, Curve]:
+    """Every metric by name, as (step, value). Of a step that was done again after a resume, the last value stays."""
+    found: dict[str, dict[int, float]] = {}
+    for event in events:
+        if event.kind == "metrics":
+            for name, value in event.fields["values"].items():
+                found.setdefault(name, {})[event.fields["step"]] = value
+    return {name: sorted(points.items()) for name, points in found.items()}
+
+
+def losses(found: dict[str, Curve]) -> dict[str, Curve]:
+    """Those metrics that are losses."""
+    return {name: curve for name, curve in found.items() if name == "loss" or name.endswith("_loss")}
+
+
+def plot(chosen: dict[str, Curve], *, width: int, colour: bool) -> Text | None:
+    """Curves over the step, the last value of each above them; None unless some curve has two finite points."""
+    drawn = {name: [point for point in curve if math.isfinite(point[1])] for name, curve in chosen.items()}
+    drawn = {name: curve for name, curve in drawn.items() if len(curve) > 1}
+    if not drawn:
+        return None
+    text = Text(no_wrap=True)
+    for place, (name, curve) in enumerate(drawn.items()):
+        text.append("— ", _COLOURS[place % len(_COLOURS)] if colour else "")
+        text.append(f"{name.replace('_', ' ')} {number(curve[-1][1])}    ")
+    text.append("\n")
+    text.append_text(Text.from_ansi(_canvas(list(drawn.values()), width, colour=colour)))
+    return text
+
+
+def _canvas(drawn: Sequence[Curve], width: int, *, colour: bool) -> str:
+    import plotext
+
+    figure = plotext.figure
+    figure.clear()
+    figure.plot_size(width, _HEIGHT)
+    for place, curve in enumerate(drawn):
+        steps, values = zip(*curve, strict=True)
+        line = figure.signal(list(steps), list(values), marker=_marker(place))
+        line.lines()
+        figure.draw(line)
+    figure.label("step")
+    return figure.build().string(colorless=not colour)
+
+
+def _marker(place: int) -> object:
+    import plotext
+
+    braille = "⣿".encode(sys.stdout.encoding or "utf-8", "ignore")
+    return plotext.marker("braille" if braille else "*", _COLOURS[place % len(_COLOURS)])
