@@ -58,11 +58,15 @@ class Groups(NamedTuple):
     near: int
 
 
-_RANDOM = np.random.Generator(np.random.Philox(key=0x6C617373))  # fixed for ever: signatures must not change
-_MULTIPLIERS = _RANDOM.integers(0, 2**64, PLACES, np.uint64) | np.uint64(1)
-_ADDENDS = _RANDOM.integers(0, 2**64, PLACES, np.uint64)
-_RUN_WEIGHTS = _RANDOM.integers(0, 2**64, RUN, np.uint64) | np.uint64(1)
-_BAND_WEIGHTS = _RANDOM.integers(0, 2**64, ROWS, np.uint64) | np.uint64(1)
+def _constants(name: str, count: int) -> NDArray[np.uint64]:
+    """Odd numbers of 64 bits from a hash, which unlike a library's random numbers are the same for ever."""
+    return np.frombuffer(hashlib.shake_256(name.encode()).digest(8 * count), "<u8").astype(np.uint64) | np.uint64(1)
+
+
+_MULTIPLIERS = _constants("minhash multipliers", PLACES)
+_ADDENDS = _constants("minhash addends", PLACES)
+_RUN_WEIGHTS = _constants("minhash runs", RUN)
+_BAND_WEIGHTS = _constants("minhash bands", ROWS)
 
 
 def fingerprint(text: str) -> Fingerprint:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from glassbox.errors import BadInput
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
@@ -44,6 +44,12 @@ class Settings(StageSettings):
     unreadable: Literal["stop", "skip"] = Field(
         default="stop", description="With source files: what to do about a file that can't be read as text."
     )
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """A run may be resumed from another folder."""
+        return path and path.absolute()
 
     @property
     def default_name(self) -> str | None:

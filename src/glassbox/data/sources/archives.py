@@ -78,6 +78,8 @@ def zip_members(stream: BinaryIO, name: str, size: int) -> Iterator[Member]:
     """
     allowance = Allowance(size, name)
     with archive_errors(name), zipfile.ZipFile(stream) as archive:
+        if not archive.infolist():
+            raise BadInput(f"{name} is an empty archive.", "Leave it out, or put files into it.")
         for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
             path = PurePosixPath(entry.filename.replace("\\", "/"))
             if entry.is_dir() or path.parts[:1] == ("__MACOSX",):

@@ -8,6 +8,7 @@ its reason, always.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -46,38 +47,38 @@ def read_files(
     Raises BadInput for a path that isn't there, for a folder without a readable file, and for a file that can't be
     read unless `skip_unreadable`.
     """
-    path = path.expanduser()
-    if path.is_dir():
-        files = _files_below(path, report)
-        names = [file.relative_to(path).as_posix() for file in files]
-    else:
-        _require_file(path)
-        files, names = [path], [path.name]
+    folder = path if stat.S_ISDIR(_looked_at(path).st_mode) else path.parent
+    files = [path] if folder != path else _files_below(folder, report, skip_unreadable)
     report.bytes_total = sum(file.stat().st_size for file in files if file.is_file())
     found = False
-    for file, name in zip(files, names, strict=True):
-        for document in _read_file(file, name, reading, report, skip_unreadable):
+    for file in files:
+        for document in _read_file(file, _shown(file.relative_to(folder)), reading, report, skip_unreadable):
             found = True
             yield document
     if not found:
         reasons = "".join(f"\n  {skipped.file}: {skipped.reason}" for skipped in report.skipped[:10])
-        raise BadInput(f"{path} holds no file that can be read as text.{reasons}", "Give a folder that holds text.")
+        raise BadInput(
+            f"{_shown(path)} holds no file that can be read as text.{reasons}", "Give a folder that holds text."
+        )
 
 
-def _files_below(folder: Path, report: FilesReport) -> list[Path]:
+def _files_below(folder: Path, report: FilesReport, skip_unreadable: bool) -> list[Path]:
     """The folder's files in the order of their paths. Links to folders aren't followed, so no loop can catch us."""
 
     def unreadable(error: OSError) -> None:
-        report.skipped.append(Skipped(str(error.filename), error.strerror or str(error)))
+        name, reason = _shown(Path(error.filename)), error.strerror or str(error)
+        if not skip_unreadable:
+            raise BadInput(f"The folder {name} cannot be read: {reason}.", "Give yourself permission to read it.")
+        report.skipped.append(Skipped(name, reason))
 
     found: list[Path] = []
     for parent, folders, files in os.walk(folder, onerror=unreadable):
         for name in [*folders, *files]:
             path = Path(parent, name)
             if name.startswith("."):
-                report.skipped.append(Skipped(path.relative_to(folder).as_posix(), "hidden"))
+                report.skipped.append(Skipped(_shown(path.relative_to(folder)), "hidden"))
             elif name in folders and path.is_symlink():
-                report.skipped.append(Skipped(path.relative_to(folder).as_posix(), "a link to a folder"))
+                report.skipped.append(Skipped(_shown(path.relative_to(folder)), "a link to a folder"))
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, name) for name in files if not name.startswith(".")]
     return sorted(found)
@@ -89,8 +90,7 @@ def _read_file(
     count = 0
     before = report.bytes_read
     try:
-        _require_file(path)
-        size = path.stat().st_size
+        size = _file_size(path)
         with _opened(path) as stream:
             for document in _documents(stream, name, size, reading):
                 count += 1
@@ -101,7 +101,7 @@ def _read_file(
     except BadInput as error:
         if not skip_unreadable:
             raise
-        kept = f" The {count:,} documents before that were kept." if count else ""
+        kept = f" What came before ({count:,} documents) was kept, the rest left out." if count else ""
         report.skipped.append(Skipped(name, error.problem + kept))
 
 
@@ -130,20 +130,34 @@ def _texts(stream: BinaryIO, name: str, suffix: str, reading: Reading) -> Iterat
             yield Document(text, name)
 
 
-def _require_file(path: Path) -> None:
-    """Raises BadInput unless the path is a file; a pipe or a device would make us wait for ever."""
+def _looked_at(path: Path) -> os.stat_result:
     try:
-        if path.is_file():
-            return
-        there = path.exists() or path.is_symlink()
-    except OSError as error:
-        raise BadInput(f"{path} cannot be looked at: {error.strerror}.", "Check the path.") from error
-    what = "is no regular file, or a link that leads nowhere" if there else "does not exist"
-    raise BadInput(f"{path} {what}.", "Give the path of a file or folder that holds text.")
+        return path.stat()
+    except (OSError, ValueError) as error:
+        leads_nowhere = isinstance(error, FileNotFoundError) and path.is_symlink()
+        reason = "the link leads nowhere" if leads_nowhere else getattr(error, "strerror", None) or str(error)
+        raise BadInput(
+            f"{_shown(path)} cannot be read: {reason}.", "Give the path of a file or folder that holds text."
+        ) from error
+
+
+def _file_size(path: Path) -> int:
+    """Raises BadInput unless the path is a file; a pipe or a device would make us wait for ever."""
+    found = _looked_at(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise BadInput(f"{_shown(path)} is a device or a pipe, not a file.", "Give the path of a file that holds text.")
+    return found.st_size
+
+
+def _shown(path: Path) -> str:
+    """The path as text, also if its bytes on disk aren't."""
+    return os.fsencode(path.as_posix()).decode(errors="replace")
 
 
 def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
-        raise BadInput(f"{path} cannot be opened: {error.strerror}.", "Give yourself permission to read it.") from error
+        raise BadInput(
+            f"{_shown(path)} cannot be opened: {error.strerror}.", "Give yourself permission to read it."
+        ) from error

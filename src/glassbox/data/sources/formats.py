@@ -170,7 +170,8 @@ def _parquet(stream: BinaryIO, name: str, field: str) -> Iterator[str]:
                 for row, value in enumerate(batch.column(0).to_pylist(), start=number * 256 + 1):
                     yield _text_of(value, field, f"row {row:,} of {name}")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{name} is not a whole Parquet file: {error}.", "Make or fetch it again.") from error
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise BadInput(f"{name} is not a whole Parquet file: {reason}.", "Make or fetch it again.") from error
 
 
 ROW_READERS: dict[str, Callable[[BinaryIO, str, str], Iterator[str]]] = {
@@ -187,7 +188,7 @@ _ROW_REMEDY = "Write one JSON object a line, with the text in one of its fields.
 def _missing(where: str, field: str, there: list[str]) -> BadInput:
     shown = ", ".join(repr(name[:60]) for name in there[:20]) + (", ..." if len(there) > 20 else "")
     return BadInput(
-        f"{where[0].upper()}{where[1:]} has no field {field!r}; it has {shown or 'none'}.",
+        f"There is no field {field!r} in {where}; it has {shown or 'none'}.",
         "Name the field that holds the text with --text-field.",
     )
 
