@@ -14,6 +14,7 @@ import torch
 from glassbox.data.batches import Batches
 from glassbox.data.shards import Shards
 from glassbox.engines.tensors import Transformer
+from glassbox.engines.tensors.optimizer import AdamW, Muon
 from glassbox.spec import ModelSpec
 from glassbox.training.checkpoints import Checkpoints
 from glassbox.training.loop import Loop, Plan
@@ -65,12 +66,14 @@ def write_shards(folder: Path, vocabulary_size: int = len(ALPHABET), repeats: in
     return Shards(folder)
 
 
-def make_step(spec: ModelSpec = SPEC, *, dtype: torch.dtype = torch.float32, **options: Any) -> TrainingStep:
-    """A step of a fresh model under AdamW; `dropout` and `checkpointing` go to the model."""
+def make_step(
+    spec: ModelSpec = SPEC, *, dtype: torch.dtype = torch.float32, optimizer: str = "adamw", **options: Any
+) -> TrainingStep:
+    """A step of a fresh model; `dropout` and `checkpointing` go to the model."""
     for_model = {name: options.pop(name) for name in ("dropout", "checkpointing") if name in options}
     model = Transformer(spec, seed=3, **for_model).to(dtype)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.1)
-    return TrainingStep(model, optimizer, **{"micro_batch": 8, **options})
+    chosen = {"adamw": AdamW, "muon": Muon}[optimizer](model)
+    return TrainingStep(model, chosen, **{"micro_batch": 8, **options})
 
 
 def make_loop(

@@ -22,7 +22,6 @@ from glassbox.errors import BadInput
 from glassbox.training.checkpoints import Checkpoint, Checkpoints
 from glassbox.training.early_stopping import EarlyStopping
 from glassbox.training.memory import memory_in_use
-from glassbox.training.optimizer_state import restore_optimizer, save_optimizer
 from glassbox.training.step import StepResult, TrainingStep
 from glassbox.training.validation import Validation
 
@@ -220,8 +219,10 @@ class Loop:
     # What a checkpoint holds
 
     def _save(self, done: int, validation_loss: float | None) -> None:
-        tensors, facts = save_optimizer(self.step.optimizer)
-        held: dict[str, Mapping[str, torch.Tensor]] = {"weights": self.step.model.weights(), "optimizer": tensors}
+        held: dict[str, Mapping[str, torch.Tensor]] = {
+            "weights": self.step.model.weights(),
+            "optimizer": self.step.optimizer.named_state(),
+        }
         if self.early_stopping.best_weights:
             held["best"] = self.early_stopping.best_weights
         self.checkpoints.save(
@@ -230,7 +231,6 @@ class Loop:
                 tensors=held,
                 facts={
                     "identity": self.identity,
-                    "optimizer": facts,
                     "early_stopping": self.early_stopping.facts(),
                     "loss_scale": self.step.facts(),
                 },
@@ -241,7 +241,7 @@ class Loop:
     def _restore(self, checkpoint: Checkpoint) -> int:
         self._require_own(checkpoint)
         self.step.model.load_weights(checkpoint.tensors["weights"])
-        restore_optimizer(self.step.optimizer, checkpoint.tensors["optimizer"], checkpoint.facts["optimizer"])
+        self.step.optimizer.load_named_state(checkpoint.tensors["optimizer"])
         self.early_stopping.restore(checkpoint.facts["early_stopping"], checkpoint.tensors.get("best", {}))
         self.step.restore(checkpoint.facts["loss_scale"])
         self.surroundings.log(f"Going on from step {checkpoint.step:,} of {self.plan.steps:,}.")

@@ -18,6 +18,7 @@ from torch import Tensor
 from glassbox.data.batches import Batch
 from glassbox.engines.interface import IGNORED
 from glassbox.engines.tensors import Transformer
+from glassbox.engines.tensors.optimizer import Optimizer
 
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -43,7 +44,7 @@ class TrainingStep:
     def __init__(
         self,
         model: Transformer,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Optimizer,
         *,
         micro_batch: int,
         clip: float = 0.0,
@@ -68,7 +69,7 @@ class TrainingStep:
         self.scaler.unscale_(self.optimizer)
         norm = self._clip()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate * group.get("lr_factor", 1.0)
+            group["lr"] = learning_rate * group["lr_factor"]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return StepResult(loss, norm)

@@ -29,7 +29,7 @@ class Validation:
         self, split: ShardSplit, context: int, batch_size: int, sample_tokens: int, device: torch.device
     ) -> None:
         self.split, self.context, self.batch_size, self.device = split, context, batch_size, device
-        self.tokens_per_byte = split.token_count / split.byte_count if split.byte_count else math.nan
+        self._targets_per_byte = (split.token_count - 1) / split.byte_count if split.byte_count else math.nan
         self._sample = [self._to_device(batch) for batch in self._spread(sample_tokens)]
 
     @torch.no_grad()
@@ -44,8 +44,8 @@ class Validation:
         return _mean((loss(inputs, targets), targets.numel()) for inputs, targets in windows)
 
     def bits_per_byte(self, nats_per_token: float) -> float:
-        """The same loss in a unit that no tokenizer can flatter: bits for each byte of UTF-8."""
-        return nats_per_token / math.log(2) * self.tokens_per_byte
+        """The same loss in a unit that no tokenizer can flatter: bits for each byte of the split's text in UTF-8."""
+        return nats_per_token / math.log(2) * self._targets_per_byte
 
     @property
     def sample_tokens(self) -> int:
