@@ -148,7 +148,8 @@ import sys
 from pathlib import Path
 from glassbox.data.shard_writer import ShardWriter
 
-with ShardWriter(Path(sys.argv[1]), vocabulary_size=70_000, tokenizer="t:1", end_of_text=0, tokens_per_file=911) as writer:
+settings = dict(vocabulary_size=70_000, tokenizer="t:1", end_of_text=0, tokens_per_file=911)
+with ShardWriter(Path(sys.argv[1]), **settings) as writer:
     print("ready", flush=True)
     for split, count in (("train", 600), ("validation", 100)):
         for number in range(writer.documents_done(split), count):
@@ -184,7 +185,7 @@ def test_unfinished_shards_of_other_settings_are_not_continued(tmp_path: Path) -
     writer = writer_for(tmp_path)
     writer.append("train", [[1]], text_bytes=1)
     writer.commit()
-    with pytest.raises(BadInput, match="unfinished shards made with .*1000.*which is not .*2000"):
+    with pytest.raises(BadInput, match=r"unfinished shards made with .*1000.*which is not .*2000"):
         writer_for(tmp_path, vocabulary_size=2000)
 
 

@@ -16,6 +16,7 @@ from glassbox.data.split import Boundary, Shares, SplitReport, split_by_document
 from glassbox.errors import BadInput
 
 shares_below_one = st.tuples(st.floats(0, 0.5), st.floats(0, 0.45)).map(lambda pair: Shares(*pair))
+SHARES = Shares(0.2, 0.1)
 
 
 def corpus_of(folder: Path, texts: list[str]) -> Path:
@@ -25,7 +26,7 @@ def corpus_of(folder: Path, texts: list[str]) -> Path:
     return folder
 
 
-def by_documents(folder: Path, shares: Shares = Shares(0.2, 0.1), seed: int = 0) -> SplitReport:
+def by_documents(folder: Path, shares: Shares = SHARES, seed: int = 0) -> SplitReport:
     return split_by_documents(folder, folder, shares, seed=seed, similarity=0.8, progress=lambda done, total: None)
 
 
