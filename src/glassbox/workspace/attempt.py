@@ -38,8 +38,8 @@ class Attempt:
                 (folder / HEARTBEAT_FILE).touch()
             self._events = EventLog(folder / EVENTS_FILE, self.number)
             self._events.append("state", sync=True, state="running")
-        except BadInput as error:
-            self._change(state="failed", problem=Problem(problem=error.problem, remedy=error.remedy))
+        except Exception as error:
+            self._change(state="failed", problem=Problem(problem=str(error)))
             raise
         self._over = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)

@@ -72,6 +72,8 @@ def check_name(text: str) -> str:
 
 def name_from(text: str) -> str:
     """The nearest valid name to any text, such as a title: `Tiny Shakespeare.txt` gives `tiny-shakespeare.txt`."""
+    if len(text) <= LONGEST_NAME and _NAME.fullmatch(text):
+        return text
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii").lower()
     joined = re.sub(r"[^a-z0-9._]+", "-", plain)
     return joined[:LONGEST_NAME].strip("._-") or "unnamed"
