@@ -1,0 +1,140 @@
+"""Any Hugging Face `tokenizer.json` behind our interface: WordPiece, Unigram, SentencePiece, other splittings.
+
+What Hugging Face's library does with special tokens differs from ours: it finds them in any text. Here they are found
+only if the caller allows it, and ids that a template would add (`[CLS]`) are left to whoever builds the sequence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from glassbox.errors import BadInput
+from glassbox.tokenizers.byte_alphabet import from_symbols
+from glassbox.tokenizers.interface import END_OF_TEXT, Tokenizer, check_text, unknown_id
+from glassbox.tokenizers.loading import DESCRIPTION, TOKENIZER_JSON
+
+ENDS_OF_TEXT = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|end▁of▁sentence|>", "[SEP]")
+"""How well-known models spell the token that parts documents."""
+
+LARGEST_ID = 1 << 24  # no real vocabulary comes near; a damaged file could ask for an embedding of any size
+
+
+class HuggingFaceTokenizer(Tokenizer):
+    """A tokenizer that Hugging Face's library runs. `content` is that of a tokenizer.json.
+
+    Raises BadInput if the library can't read it.
+    """
+
+    def __init__(self, content: str, source: str = "tokenizer.json") -> None:
+        self._content = content
+        with _told_as_bad_input(f"{source} isn't a tokenizer that Hugging Face's library can read"):
+            self._library = _read(content)
+            self._library.encode_special_tokens = True  # their spelling is ordinary text
+        tokens = self._library.get_vocab(with_added_tokens=True)
+        added = self._library.get_added_tokens_decoder()
+        self._spelling_of = {id: spelling for spelling, id in tokens.items()}
+        if not tokens or max(self._spelling_of) > LARGEST_ID:
+            raise BadInput(
+                f"{source} has {'an id of ' + str(max(self._spelling_of)) if tokens else 'an empty vocabulary'}.",
+                "Copy the tokenizer again; it seems to be damaged.",
+            )
+        self._added = {id: token.content for id, token in added.items()}
+        self.special_tokens = {token.content: id for id, token in sorted(added.items()) if token.special}
+        known = (self.special_tokens[spelling] for spelling in ENDS_OF_TEXT if spelling in self.special_tokens)
+        self.end_of_text = next(known, None)
+        self._decoders = set(_types(json.loads(content).get("decoder")))
+
+    @classmethod
+    def from_tokenizer_json(cls, path: Path) -> HuggingFaceTokenizer:
+        """The tokenizer in a tokenizer.json. Raises BadInput if the file is missing or damaged."""
+        try:
+            return cls(path.read_text(encoding="utf-8"), str(path))
+        except OSError as error:
+            raise BadInput(f"{path} can't be read: {error.strerror}.", "Check the path and its permissions.") from None
+        except UnicodeDecodeError:
+            raise BadInput(f"{path} isn't UTF-8 text.", "Copy the tokenizer again.") from None
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The largest id and one: some vocabularies have gaps, which a model's embedding has too."""
+        return max(self._spelling_of) + 1
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return _encode(self._library, texts)
+
+    def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
+        return _encode(self._finding_special_tokens, [text])[0] if allow_special else self.encode_ordinary(text)
+
+    @cached_property
+    def _finding_special_tokens(self) -> tokenizers.Tokenizer:
+        return _read(self._content)
+
+    def token_bytes(self, token: int) -> bytes:
+        if token not in self._spelling_of:
+            raise unknown_id(token, self.vocabulary_size)
+        if token in self._added:
+            return self._added[token].encode()
+        spelling = self._spelling_of[token]
+        if "ByteLevel" in self._decoders:
+            return from_symbols(spelling)
+        if "ByteFallback" in self._decoders and spelling.startswith("<0x"):
+            return bytes([int(spelling[3:-1], 16)])
+        return self._library.decode([token], skip_special_tokens=False).encode()
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        ids = list(ids)
+        if "ByteLevel" in self._decoders:
+            return b"".join(map(self.token_bytes, ids))
+        for token in ids:
+            if token not in self._spelling_of:
+                raise unknown_id(token, self.vocabulary_size)
+        return self._library.decode(ids, skip_special_tokens=False).encode()
+
+    def save(self, folder: Path) -> None:
+        (folder / TOKENIZER_JSON).write_text(self._content, encoding="utf-8")
+        (folder / DESCRIPTION).write_text(json.dumps({"type": "huggingface"}), encoding="utf-8")
+
+
+def _read(content: str) -> tokenizers.Tokenizer:
+    library = tokenizers.Tokenizer.from_str(content)
+    library.no_truncation()
+    library.no_padding()
+    return library
+
+
+def _encode(library: tokenizers.Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    for text in texts:
+        check_text(text)
+    with _told_as_bad_input("This tokenizer can't encode the text"):
+        return [encoding.ids for encoding in library.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+
+def _types(part: Any) -> Iterator[str]:
+    """The type of a part of a tokenizer.json and of all parts within it."""
+    if isinstance(part, dict):
+        yield str(part.get("type"))
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from _types(inner)
+
+
+@contextmanager
+def _told_as_bad_input(problem: str) -> Iterator[None]:
+    """Turn what the library raises, a Rust panic among it, into BadInput."""
+    try:
+        yield
+    except BaseException as error:
+        if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
+            raise
+        raise BadInput(f"{problem}: {error}.", "Check that the tokenizer.json is whole and fits the text.") from None
