@@ -155,8 +155,14 @@ def test_a_run_that_lacked_only_the_publishing_publishes_without_encoding_again(
         with pytest.raises(BadInput, match="is full"):
             tokenized(workspace, corpus, tokenizer)
     monkeypatch.setattr(tokenize, "_encode", lambda *_: pytest.fail("encoded again"))
-    run = workspace.runs.list()[0]
-    assert Shards(resume(workspace, run.id).outputs["shards"].folder).split("train").document_count == 400
+    run = workspace.runs.get(workspace.runs.list()[0].id)
+    (run.checkpoints / "shards" / "train-documents.partial").write_text("left over by a kill before it was removed")
+    shards = resume(workspace, run.id).outputs["shards"]
+    assert Shards(shards.folder).split("train").document_count == 400
+    assert set(shards.manifest.files) == {
+        "shards.json",
+        *(f"{split}-{rest}" for split in TEXTS for rest in ("00000.bin", "documents.npy")),
+    }
 
 
 def test_without_hard_links_the_files_are_copied(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,14 @@ class ShardsDescription(BaseModel):
     end_of_text: int | None = Field(ge=0, description="The id that begins every document, if there is one.")
     splits: dict[str, SplitDescription]
 
+    @property
+    def files(self) -> list[str]:
+        """Names of all files that the shards are made of; whatever else lies in the folder is a writer's leftover."""
+        return [
+            DESCRIPTION,
+            *(file for name, split in self.splits.items() for file in (starts_name(name), *split.files)),
+        ]
+
 
 class TokenStream:
     """Several memory-mapped files that read as one array of ids."""

@@ -83,8 +83,8 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
         for name, split in description.splits.items()
     }
     with context.output("shards") as draft:
-        for file in sorted(work.iterdir()):
-            _link(file, draft.folder / file.name)
+        for file in description.files:
+            _link(work / file, draft.folder / file)
         draft.describe(vocabulary_size=description.vocabulary_size, splits=facts)
     tokens = sum(split.tokens for split in description.splits.values())
     return {
