@@ -15,9 +15,7 @@ would have stood alone. For merges from elsewhere `is_self_consistent` looks, an
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 PIECES_REMEMBERED = 200_000  # about 50 MB
 LONGEST_PIECE_REMEMBERED = 64  # characters; longer ones hardly ever come back
 BLANKS_TOO_MANY = 100_000  # tiktoken's regular expressions overflow their stack at a million blanks in a row
-CHARACTERS_WORTH_THREADS = 1_000_000
 
 
 class BytePairTokenizer(Tokenizer):
@@ -129,18 +126,9 @@ class BytePairTokenizer(Tokenizer):
         return tiktoken.Encoding("glassbox", pat_str=self.pattern.expression, mergeable_ranks=ranks, special_tokens={})
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, by tiktoken and in several threads where that pays."""
+        """The ids of each text, by tiktoken where it gives the same ones."""
         if not self.is_self_consistent:
             return super().encode_batch(texts)
-        workers = os.cpu_count() or 1
-        if workers == 1 or sum(map(len, texts)) < CHARACTERS_WORTH_THREADS:
-            return self._encode_fast(texts)
-        size = -(-len(texts) // (4 * workers))
-        parts = [texts[start : start + size] for start in range(0, len(texts), size)]
-        with ThreadPoolExecutor(workers) as threads:
-            return list(chain.from_iterable(threads.map(self._encode_fast, parts)))
-
-    def _encode_fast(self, texts: Sequence[str]) -> list[list[int]]:
         encode = self._tiktoken.encode_ordinary
         ids: list[list[int]] = []
         for text in texts:
