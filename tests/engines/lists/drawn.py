@@ -1,0 +1,151 @@
+"""Models and batches drawn by hypothesis, and what it means that two engines agree on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from glassbox.engines import tensors
+from glassbox.engines.tensors import optimizer as tensors_optimizer
+from glassbox.spec import ModelSpec, weight_shapes
+
+Rows = list[list[int]]
+
+
+@st.composite
+def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder"), layers: int = 2) -> ModelSpec:
+    """Any small model of A1 to A4: attention, positions, feed-forward and norms in every combination that exists."""
+    heads = draw(st.sampled_from([1, 2, 3, 4]))
+    kind = draw(st.sampled_from(kinds))
+    norm = draw(st.sampled_from(["layer", "rms", "group", "none"]))
+    norm_gain = draw(st.booleans())
+    norm_placement = draw(st.sampled_from(["pre", "post", "sandwich"])) if norm != "none" else "pre"
+    fields: dict[str, Any] = {
+        "kind": kind,
+        "vocabulary_size": draw(st.integers(2, 6)),
+        "context": 8,
+        "width": heads * draw(st.sampled_from([2, 4])),
+        "layers": draw(st.integers(1, layers)),
+        "heads": heads,
+        "key_value_heads": draw(st.sampled_from([n for n in (1, 2, 3, 4) if heads % n == 0])),
+        "head_width": draw(st.sampled_from([2, 4])),
+        "window": draw(st.sampled_from([None, 1, 2, 3])),
+        "qk_norm": draw(st.booleans()),
+        "attention_bias": draw(st.sampled_from(["none", "inputs", "all"])),
+        "value_embeddings": kind == "decoder" and draw(st.booleans()),
+        "positions": draw(st.sampled_from(["learned", "sinusoidal", "rotary", "alibi", "none"])),
+        "activation": draw(st.sampled_from(["relu", "relu_squared", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"])),
+        "hidden_width": draw(st.integers(1, 6)),
+        "feedforward_bias": draw(st.booleans()),
+        "norm": norm,
+        "norm_placement": norm_placement,
+        "norm_gain": norm_gain,
+        "norm_bias": norm_gain and norm in ("layer", "group") and draw(st.booleans()),
+        "norm_groups": heads if norm == "group" else 1,
+        "embedding_norm": norm != "none" and draw(st.booleans()),
+        "final_norm": draw(st.booleans()),
+        "parallel_residual": norm_placement == "pre" and draw(st.booleans()),
+        "tied_embeddings": draw(st.booleans()),
+        "embedding_scale": draw(st.sampled_from([1.0, 2.5])),
+        "output_bias": draw(st.booleans()),
+        "logit_softcap": draw(st.sampled_from([None, 0.5])),
+    }
+    if fields["positions"] == "rotary" and fields["head_width"] == 4:
+        fields["rotary_fraction"] = draw(st.sampled_from([0.5, 1.0]))
+    if kind == "encoder" and draw(st.booleans()):
+        fields |= {"head": "classes", "classes": 3, "tied_embeddings": False}
+    return ModelSpec(**fields)
+
+
+@st.composite
+def batches(draw: st.DrawFn, spec: ModelSpec) -> tuple[Rows, Any, list[list[bool]] | None]:
+    """Tokens, targets of which the first counts, and which tokens are there (None: all)."""
+    rows, length = draw(st.integers(1, 2)), draw(st.integers(1, 6))
+    token = st.integers(0, spec.vocabulary_size - 1)
+
+    def table(element: st.SearchStrategy[Any]) -> Any:
+        return draw(st.lists(st.lists(element, min_size=length, max_size=length), min_size=rows, max_size=rows))
+
+    tokens = table(token)
+    if spec.head == "classes":
+        targets = draw(st.lists(st.integers(0, spec.classes - 1), min_size=rows, max_size=rows))
+    else:
+        targets = table(st.one_of(token, st.just(-1)))
+        targets[0][0] = draw(token)
+    return tokens, targets, table(st.booleans()) if draw(st.booleans()) else None
+
+
+def weights_of(spec: ModelSpec, seed: int) -> dict[str, np.ndarray]:
+    """Weights that leave nothing at one or zero: gains and biases are drawn as well as matrices."""
+    generator = np.random.default_rng(seed)
+    drawn = {name: generator.normal(0, 0.5, shape) for name, shape in weight_shapes(spec).items()}
+    return {name: 1 + weight if name.endswith("gain") else weight for name, weight in drawn.items()}
+
+
+def reference(spec: ModelSpec, weights: Mapping[str, np.ndarray]) -> tensors.Transformer:
+    """The same model in PyTorch and float64."""
+    model = tensors.Transformer(spec).double()
+    model.load_weights(weights)
+    return model
+
+
+def assert_agree(ours: Any, theirs: Any, what: str, floor: float = 0.0) -> None:
+    """Of one shape, and no number further apart than 1e-9 of the largest.
+
+    floor: where the largest is smaller than this, this counts as the largest: a gradient that is zero by mathematics
+    (of a key's bias, which moves all scores of a query alike) is nothing but rounding in every engine.
+    """
+    found = np.array(ours, dtype=np.float64)
+    expected = theirs.detach().numpy() if isinstance(theirs, torch.Tensor) else np.asarray(theirs)
+    assert found.shape == expected.shape, f"{what}: {found.shape} instead of {expected.shape}"
+    finite = np.isfinite(expected)
+    assert (np.isfinite(found) == finite).all(), f"{what}: infinite in other places"
+    if finite.any():
+        largest = max(float(np.abs(expected[finite]).max()), floor)
+        apart = float(np.abs(found[finite] - expected[finite]).max())
+        assert apart <= 1e-9 * largest, f"{what}: {apart} apart, where the largest is {largest}"
+
+
+def assert_same_step(engine: Any, spec: ModelSpec, batch: tuple[Rows, Any, Any], seed: int) -> None:
+    """Logits, loss, every intermediate value and every gradient of one step are PyTorch's."""
+    tokens, targets, present = batch
+    weights = weights_of(spec, seed)
+    theirs, ours = reference(spec, weights), engine.Transformer(spec, weights=weights)
+    their_present = None if present is None else torch.tensor(present)
+    their_logits, expected = theirs.forward(
+        torch.tensor(tokens), torch.tensor(targets), keep="*", present=their_present
+    )
+    logits, details = ours.forward(tokens, targets, keep="*", present=present)
+    theirs.backward(expected)
+    ours.backward(details)
+
+    assert_agree(logits, their_logits, "logits")
+    assert_agree(details.loss.item(), expected.loss, "loss")
+    assert details.values.keys() == expected.values.keys()
+    for name, value in expected.values.items():
+        assert_agree(details.values[name], value, name, floor=1e-5)
+    gradients, their_gradients = ours.gradients(), theirs.gradients()
+    assert list(gradients) == list(their_gradients) == list(weight_shapes(spec))
+    largest = max(float(gradient.abs().max()) for gradient in their_gradients.values())
+    for name, gradient in their_gradients.items():
+        assert_agree(gradients[name], gradient, f"gradient of {name}", floor=1e-5 * largest)
+
+
+def assert_same_training(
+    engine: Any, optimizer: Any, name: str, spec: ModelSpec, batch: tuple[Rows, Any, Any], seed: int
+) -> None:
+    """Three steps of training give the losses and every weight that PyTorch's give."""
+    tokens, targets, _ = batch
+    weights = weights_of(spec, seed)
+    theirs, ours = reference(spec, weights), engine.Transformer(spec, weights=weights)
+    their_optimizer = tensors_optimizer.OPTIMIZERS[name](theirs, 1e-3)
+    our_optimizer = optimizer.OPTIMIZERS[name](ours, 1e-3)
+    for step in range(3):
+        expected = theirs.train_step(torch.tensor(tokens), torch.tensor(targets), their_optimizer)
+        assert_agree(ours.train_step(tokens, targets, our_optimizer), expected, f"loss {step}")
+    for name, weight in theirs.weights().items():
+        assert_agree(ours.weights()[name], weight, f"{name} after three steps", floor=1.0)
