@@ -1,0 +1,34 @@
+"""Weights by canonical name, as nested lists of values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+class Parameters:
+    """A model's weights; each part gets `parameters.under("attention")` and asks for its own by their last name."""
+
+    def __init__(self, by_name: Mapping[str, Any], prefix: str = "") -> None:
+        self.by_name = by_name
+        self._prefix = prefix
+
+    def __getitem__(self, name: str) -> Any:
+        return self.by_name[self._prefix + name]
+
+    def get(self, name: str) -> Any:
+        """None where the spec has no such weight (`glassbox.spec.weight_shapes` is the one table of them)."""
+        return self.by_name.get(self._prefix + name)
+
+    def under(self, name: str) -> Parameters:
+        return Parameters(self.by_name, f"{self._prefix}{name}.")
+
+
+def flat(weight: Any) -> list[Any]:
+    """The numbers of a vector, or of a matrix row after row."""
+    return [number for row in weight for number in row] if isinstance(weight[0], list) else weight
+
+
+def nested(weight: Any, function: Callable[[Any], Any]) -> Any:
+    """Nested lists of the same shape with the function of each number."""
+    return [nested(inner, function) for inner in weight] if isinstance(weight, list) else function(weight)

@@ -1,0 +1,181 @@
+"""The transformer as a graph of single numbers: every one of them a `Value` that knows where it came from.
+
+Notable: there is no backward pass to be read, because `Value.backward` is all of them; a batch is a loop over its rows,
+each a list of tokens' vectors, (length, width), so that rows may differ in length; what may not be looked at is never
+computed; nothing but the standard library computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+from glassbox.engines import interface
+from glassbox.engines.interface import Details
+from glassbox.engines.lists.checks import (
+    check_present,
+    check_prompt,
+    check_spec,
+    check_targets,
+    check_tokens,
+    weight_numbers,
+)
+from glassbox.engines.lists.transformer import batched
+from glassbox.engines.scalars.attention import Surroundings
+from glassbox.engines.scalars.block import Block
+from glassbox.engines.scalars.cache import Cache
+from glassbox.engines.scalars.embedding import Embedding, Output
+from glassbox.engines.scalars.loss import cross_entropy
+from glassbox.engines.scalars.normalization import Unchanged, norm
+from glassbox.engines.scalars.parameters import Parameters, flat, nested
+from glassbox.engines.scalars.positions import Tables, visible
+from glassbox.engines.scalars.value import Matrix, Value, numbers, total
+from glassbox.engines.values import Keep, keeping
+from glassbox.spec import ModelSpec
+
+Rows = Sequence[Sequence[int]]
+
+
+class Transformer(interface.Transformer):
+    """A decoder or an encoder of any spec without experts.
+
+    seed or weights: where the weights come from: drawn by `initial_weights`, or given by canonical name as nested
+    lists or anything with `.tolist()`.
+
+    Raises BadInput for a spec that this engine doesn't build.
+    """
+
+    def __init__(self, spec: ModelSpec, seed: int = 0, *, weights: Mapping[str, Any] | None = None) -> None:
+        check_spec(spec)
+        if weights is None:
+            # The one function that all engines draw from; it needs NumPy, which nothing else here does.
+            from glassbox.engines.initialization import initial_weights
+
+            weights = initial_weights(spec, seed)
+        self.spec = spec
+        self.parameters = {name: nested(given, Value) for name, given in weight_numbers(weights, spec).items()}
+        self.has_gradients = False
+        parameters = Parameters(self.parameters)
+        self.tables = Tables(spec)
+        self.embedding = Embedding(spec, parameters.under("embedding"))
+        self.embedding_norm = norm(spec, parameters.under("embedding_norm")) if spec.embedding_norm else Unchanged()
+        self.blocks = [Block(spec, layer, parameters.under(f"blocks.{layer}")) for layer in range(spec.layers)]
+        self.final_norm = norm(spec, parameters.under("final_norm")) if spec.final_norm else Unchanged()
+        self.output = Output(spec, parameters.under("output"), self.embedding.tokens)
+
+    def forward(
+        self,
+        tokens: Rows,
+        targets: Any = None,
+        *,
+        keep: Iterable[str] = (),
+        present: Sequence[Sequence[bool]] | None = None,
+        cache: Sequence[Cache] | None = None,
+    ) -> tuple[Any, Details]:
+        """See `interface.Transformer.forward`; here besides:
+
+        present: (batch, length), True for a real token, False for padding that nobody may look at.
+        cache:   what was read before, a cache for each row; `tokens` continue it and are added to it.
+
+        The values kept are `Value`s: after `backward` their `grad` is there to be read as well.
+        """
+        wanted = (keep,) if isinstance(keep, str) else tuple(keep)
+        starts = [held.length for held in cache] if cache else [0 for _ in tokens]
+        check_tokens(tokens, starts, self.spec)
+        if present is not None:
+            check_present(present, tokens, starts)
+        if targets is not None:
+            check_targets(targets, tokens, self.spec, continues=cache is not None)
+        logits: list[Matrix] = []
+        kept: list[Keep] = []
+        for index, row in enumerate(tokens):
+            kept.append(keeping(self.spec, wanted))
+            around = self._surroundings(row, present[index] if present else None, cache[index] if cache else None)
+            logits.append(self._row(around, kept[-1]))
+        loss = None if targets is None else self._loss(logits, targets)
+        return [row[0] for row in logits] if self.spec.head == "classes" else logits, Details(loss, batched(kept))
+
+    def backward(self, details: Details) -> None:
+        assert details.loss is not None, "backward needs a forward pass with targets"
+        details.loss.backward()
+        self.has_gradients = True
+
+    def _row(self, around: Surroundings, keep: Keep) -> Matrix:
+        """One sequence through the whole model: logits (length, vocabulary), or (1, classes)."""
+        x = self.embedding.forward(around.tokens, around.start, self.tables, keep.under("embedding"))
+        x = self.embedding_norm.forward(x, keep.under("embedding_norm"))
+        for layer, block in enumerate(self.blocks):
+            x = block.forward(x, around, keep.under(f"blocks.{layer}"))  # (length, width)
+        if around.cache is not None:
+            around.cache.length += len(around.tokens)
+        x = self.final_norm.forward(x, keep.under("final_norm"))
+        # A classifier reads its first token.
+        logits = self.output.forward(x[:1] if self.spec.head == "classes" else x)
+        keep("logits", logits[0] if self.spec.head == "classes" else logits)
+        return logits
+
+    def _surroundings(self, tokens: Sequence[int], present: Sequence[bool] | None, cache: Cache | None) -> Surroundings:
+        start = 0 if cache is None else cache.length
+        end = start + len(tokens)
+        return Surroundings(
+            tokens=tokens,
+            start=start,
+            turns=self.tables.rotary(start, end) if self.spec.positions == "rotary" else None,
+            slopes=self.tables.slopes,
+            visible=visible(self.spec, start, end, present),
+            cache=cache,
+        )
+
+    def _loss(self, logits: list[Matrix], targets: Any) -> Value:
+        """The mean over the targets that count."""
+        rows = [[target] for target in targets] if self.spec.head == "classes" else targets
+        surprises = [value for row, wanted in zip(logits, rows, strict=True) for value in cross_entropy(row, wanted)]
+        return total(surprises) / len(surprises)
+
+    def weights(self) -> dict[str, Any]:
+        """Canonical name -> nested lists of `Value`s: setting the `data` of one changes the model."""
+        return dict(self.parameters)
+
+    def gradients(self) -> dict[str, Any]:
+        if not self.has_gradients:
+            return {}
+        return {name: nested(weight, attrgetter("grad")) for name, weight in self.parameters.items()}
+
+    def load_weights(self, weights: Mapping[str, Any]) -> None:
+        """See `interface.Transformer.load_weights`; takes nested lists and anything with `.tolist()`."""
+        for name, given in weight_numbers(weights, self.spec).items():
+            for value, number in zip(flat(self.parameters[name]), flat(given), strict=True):
+                value.data = number
+
+    def zero_grad(self) -> None:
+        for weight in self.parameters.values():
+            for value in flat(weight):
+                value.grad = 0.0
+        self.has_gradients = False
+
+    def batch(self, rows: Rows) -> list[list[int]]:
+        return [list(row) for row in rows]
+
+    def most_likely(self, logits: Sequence[float]) -> int:
+        return max(range(len(logits)), key=lambda token: float(logits[token]))
+
+    def generate(
+        self, prompt: Sequence[int], max_tokens: int, choose: Callable[[list[float]], int] | None = None
+    ) -> list[int]:
+        """See `interface.Transformer.generate`; each token is read once while all of them fit into the context.
+
+        Beyond it every token's position moves with each new one, so that the last `spec.context` are read anew.
+        """
+        check_prompt(prompt, self.spec)
+        if not self.spec.causal:  # a new token changes what the earlier ones see: nothing can be kept
+            return super().generate(prompt, max_tokens, choose)
+        tokens, cache = list(prompt), Cache(self.spec)
+        choose = choose or self.most_likely
+        for _ in range(max_tokens):
+            if len(tokens) <= self.spec.context:
+                logits, _ = self.forward([tokens[cache.length :]], cache=[cache])
+            else:
+                logits, _ = self.forward([tokens[-self.spec.context :]])
+            tokens.append(choose(numbers(logits[0][-1])))
+        return tokens
