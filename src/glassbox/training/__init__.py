@@ -5,7 +5,7 @@ step.py            one update of the weights: forward, backward, clip, update
 validation.py      the loss on held-out text
 checkpoints.py     what survives a kill, a full disk and a damaged file
 early_stopping.py  the best weights, and when to stop waiting for better ones
-time_budget.py     "train for three minutes" as a number of steps
+planning.py        "train for three minutes" as a number of steps, decided once
 batch_size.py      the batch that this machine digests best
 throughput.py      how fast this device multiplies matrices
 memory.py          how much memory training takes

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 import psutil
 import torch
 
+from glassbox.data.batches import Batches
+from glassbox.data.shards import ShardSplit
 from glassbox.errors import BadInput
+from glassbox.training.memory import PeakMemory
+from glassbox.training.planning import seconds_per_call
+from glassbox.training.step import TrainingStep
 
 CLOSE_ENOUGH = 0.95  # of the best throughput
 GAIN = 1.05  # doubling must gain this much, or two doublings in a row, to go on
@@ -74,6 +79,21 @@ def find_batch_size(measure: Callable[[int], Trial], *, memory_limit: float, lar
     fastest = max(trial.tokens_per_second for trial in trials)
     chosen = next(trial for trial in trials if trial.tokens_per_second >= CLOSE_ENOUGH * fastest)
     return Finding(chosen.batch_size, trials, reason)
+
+
+def trial(
+    make_step: Callable[[int], TrainingStep], split: ShardSplit, context: int, device: torch.device
+) -> Callable[[int], Trial]:
+    """What `find_batch_size` measures on real text: a few steps of a model made anew for each size."""
+
+    def measure(size: int) -> Trial:
+        memory = PeakMemory(device)
+        step = make_step(size)
+        batches = Batches(split, size, context, seed=0)
+        seconds = seconds_per_call(lambda number: step(number, batches.batch(number), 0.0), device, seconds=0.2)
+        return Trial(size, size * context / seconds, memory.bytes())
+
+    return measure
 
 
 def memory_limit(device: torch.device, share: float) -> float:

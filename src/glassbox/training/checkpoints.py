@@ -139,6 +139,10 @@ class Checkpoints:
             )
         return None
 
+    def remove(self) -> None:
+        """Delete all of them, and their folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def _write(self, checkpoint: Checkpoint, draft: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
