@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from glassbox.engines.tensors.cache import Cache
+from glassbox.engines.tensors.linear import linear
 from glassbox.engines.tensors.positions import rotate
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
@@ -74,14 +75,14 @@ class Attention(nn.Module):
         if keep.wants("scores") or keep.wants("weights"):
             self._explain(queries, keys, around, keep)
         keep("mixed", mixed)
-        output = F.linear(mixed.transpose(1, 2).flatten(2), self.output, self.output_bias)  # (batch, length, width)
+        output = linear(mixed.transpose(1, 2).flatten(2), self.output, self.output_bias)  # (batch, length, width)
         keep("output", output)
         return output
 
     def _project(self, x: Tensor, around: Surroundings, keep: Keep) -> tuple[Tensor, Tensor, Tensor]:
         """(batch, length, width) -> queries, keys, values, each (batch, its heads, length, head_width)."""
         batch, length, _ = x.shape
-        joint = F.linear(x, self.query_key_value, self.query_key_value_bias)
+        joint = linear(x, self.query_key_value, self.query_key_value_bias)
         joint = joint.view(batch, length, -1, self.head_width)  # (batch, length, heads of all three, head_width)
         turning = self.heads + self.key_value_heads
         values = joint[:, :, turning:]

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from glassbox.engines.tensors.linear import linear
 from glassbox.engines.tensors.positions import Tables
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
@@ -51,7 +52,7 @@ class Output(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """(..., width) -> (..., vocabulary or classes)"""
-        logits = F.linear(x, embedding if self.weight is None else self.weight, self.bias)
+        logits = linear(x, embedding if self.weight is None else self.weight, self.bias)
         if self.softcap is not None:
             logits = self.softcap * torch.tanh(logits / self.softcap)  # Gemma 2 (2024), §2
         return logits

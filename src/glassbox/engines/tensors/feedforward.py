@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from glassbox.engines.tensors.linear import linear
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
 from glassbox.spec.model import Activation
@@ -47,11 +48,11 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor, keep: Keep) -> Tensor:
         """(batch, length, width) -> the same."""
-        up = F.linear(x, self.up, self.up_bias)  # (batch, length, hidden_width)
+        up = linear(x, self.up, self.up_bias)  # (batch, length, hidden_width)
         hidden = self.activation(up)
         keep("up", up)
         keep("hidden", hidden)
-        output = F.linear(hidden, self.down, self.down_bias)  # (batch, length, width)
+        output = linear(hidden, self.down, self.down_bias)  # (batch, length, width)
         keep("output", output)
         return output
 
@@ -69,11 +70,11 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, x: Tensor, keep: Keep) -> Tensor:
         """(batch, length, width) -> the same."""
-        gate, up = F.linear(x, self.gate_up, self.gate_up_bias).chunk(2, -1)  # each (batch, length, hidden_width)
+        gate, up = linear(x, self.gate_up, self.gate_up_bias).chunk(2, -1)  # each (batch, length, hidden_width)
         hidden = self.activation(gate) * up
         keep("gate", gate)
         keep("up", up)
         keep("hidden", hidden)
-        output = F.linear(hidden, self.down, self.down_bias)  # (batch, length, width)
+        output = linear(hidden, self.down, self.down_bias)  # (batch, length, width)
         keep("output", output)
         return output
