@@ -23,6 +23,8 @@ from glassbox.data.shards import ShardSplit, TokenStream
 from glassbox.errors import BadInput
 
 ROUNDS = 6
+STEPS_AT_ONCE = 64
+"""Starts are computed for a block of steps: NumPy's price for a call is that of a few hundred numbers."""
 
 Ids = NDArray[np.int64]
 
@@ -58,22 +60,29 @@ class Batches:
         self.windows = max(1, (len(self.tokens) - context) // context)
         self.offsets = min(context, len(self.tokens) - self.windows * context)
         share = batch_size // world_size
+        self._block: tuple[int, Ids] = (-1, np.empty((0, share), np.int64))
         self._rows = np.arange(rank * share, (rank + 1) * share, dtype=np.int64)
 
     def batch(self, step: int) -> Batch:
         """The batch of step 0, 1, 2, ..., whatever was asked for before."""
         if step < 0:
             raise ValueError(f"steps count from 0, not {step}")
-        epochs, places = np.divmod(step * self.batch_size + self._rows, self.windows)
-        first, last = int(epochs[0]), int(epochs[-1])
-        if first == last:
-            starts = self._starts(first, places)
-        else:
-            starts = np.concatenate([self._starts(epoch, places[epochs == epoch]) for epoch in range(first, last + 1)])
-        return _windows(self.tokens, starts.tolist(), self.context)
+        block, place = divmod(step, STEPS_AT_ONCE)
+        if self._block[0] != block:
+            self._block = (block, self._starts_of_block(block))
+        return _windows(self.tokens, self._block[1][place], self.context)
+
+    def _starts_of_block(self, block: int) -> Ids:
+        """(STEPS_AT_ONCE, rows of this rank): where the windows of these steps start in the stream."""
+        steps = np.arange(block * STEPS_AT_ONCE, (block + 1) * STEPS_AT_ONCE)
+        epochs, places = np.divmod(steps[:, None] * self.batch_size + self._rows, self.windows)
+        starts = np.empty_like(places)
+        for epoch in np.unique(epochs).tolist():
+            starts[epochs == epoch] = self._starts(epoch, places[epochs == epoch])
+        return starts
 
     def _starts(self, epoch: int, places: Ids) -> Ids:
-        """Where the windows at these places of the epoch's order start in the stream."""
+        """Where the windows at these places of the epoch's order start."""
         digest = hashlib.blake2b(f"{self.seed}/{epoch}".encode(), digest_size=8 * (ROUNDS + 1)).digest()
         *keys, offset = np.frombuffer(digest, np.uint64)
         return shuffled(places, self.windows, keys) * self.context + int(offset) % self.offsets
@@ -100,9 +109,9 @@ def _side_by_side(split: ShardSplit, context: int, batch_size: int) -> Iterator[
     whole = targets // context
     for row in range(0, whole, batch_size):
         rows = range(row, min(row + batch_size, whole))
-        yield _windows(split.tokens, [row * context for row in rows], context)
+        yield _windows(split.tokens, np.array(rows) * context, context)
     if targets % context:
-        yield _windows(split.tokens, [whole * context], targets % context)
+        yield _windows(split.tokens, np.array([whole * context]), targets % context)
 
 
 def shuffled(places: Ids, size: int, keys: list[np.uint64]) -> Ids:
@@ -134,15 +143,10 @@ def _hash(numbers: NDArray[np.uint64], key: np.uint64) -> NDArray[np.uint64]:
     return mixed >> np.uint64(32)
 
 
-def _windows(tokens: TokenStream, starts: list[int], length: int) -> Batch:
+def _windows(tokens: TokenStream, starts: Ids, length: int) -> Batch:
     """Copy (len(starts), length) inputs and targets out of the stream."""
-    inputs = np.empty((len(starts), length), np.int64)
-    targets = np.empty((len(starts), length), np.int64)
-    for row, start in enumerate(starts):
-        window = tokens[start : start + length + 1]  # a row at a time: a plain copy beats gathering single ids
-        inputs[row] = window[:-1]
-        targets[row] = window[1:]
-    return Batch(inputs, targets)
+    windows = tokens.windows(starts, length + 1)
+    return Batch(windows[:, :-1].astype(np.int64), windows[:, 1:].astype(np.int64))
 
 
 def _require_length(split: ShardSplit, context: int) -> None:

@@ -89,6 +89,12 @@ class TokenStream:
             return pieces[0]
         return np.concatenate(pieces) if pieces else np.empty(0, np.uint16)
 
+    def windows(self, starts: NDArray[np.int64], length: int) -> Tokens:
+        """(len(starts), length): the ids from each start on."""
+        if len(self._files) == 1:
+            return self._files[0].take(starts[:, None] + np.arange(length))
+        return np.stack([self[start : start + length] for start in starts.tolist()])
+
 
 class ShardSplit:
     """One split: `tokens` (the stream), `document_starts` (int64), and how much there is of each."""
