@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from glassbox.cli.numbers import duration, number, size
+from glassbox.cli.numbers import duration, measured, number, size
 from glassbox.stages.interface import Progress
 from glassbox.workspace.events import Event
 
@@ -64,6 +64,8 @@ class _Live:
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
+        self._metrics = Text()
+        self._note: str | None = None
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24, style="dim", complete_style="", finished_style=""),
@@ -74,8 +76,6 @@ class _Live:
             console=console,
         )
         self._live = Live(console=console, get_renderable=self._drawn, transient=True, refresh_per_second=_REDRAWN)
-        self._metrics = Text()
-        self._note: str | None = None
 
     def start(self) -> None:
         self._live.start()
@@ -141,5 +141,5 @@ def _metrics_line(event: Event) -> Text:
     line = Text.assemble(("step ", "dim"), number(event.fields["step"]))
     for name, value in event.fields["values"].items():
         line.append(f"  {name.replace('_', ' ')} ", "dim")
-        line.append(number(value), "red" if name.endswith("loss") else "")
+        line.append(measured(value), "red" if name.endswith("loss") else "")
     return line

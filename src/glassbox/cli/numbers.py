@@ -16,10 +16,17 @@ def number(value: object) -> str:
     if isinstance(value, float):
         if value.is_integer() and abs(value) < 1e15:
             return f"{int(value):,}"
-        if abs(value) >= 10_000:
+        if 10_000 <= abs(value) < 1e15:
             return f"{value:,.0f}"
         return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.1e}"
     return str(value)
+
+
+def measured(value: float) -> str:
+    """As `number`, but with all four digits, so that a value that changes keeps its width: 1.900 · 0.02300 · 3.0e-04"""
+    if value.is_integer() or not 1e-3 <= abs(value) < 10_000:
+        return number(value)
+    return f"{value:#.4g}".rstrip(".")
 
 
 def size(count: float) -> str:

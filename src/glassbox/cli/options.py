@@ -15,7 +15,7 @@ WorkspaceOption = Annotated[
     typer.Option(
         "--workspace",
         metavar="FOLDER",
-        help="Where artifacts and runs are kept.",
-        show_default="$GLASSBOX_WORKSPACE or ~/.glassbox",
+        help=r"Where artifacts and runs are kept. \[default: $GLASSBOX_WORKSPACE, else ~/.glassbox]",
+        show_default=False,
     ),
 ]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from glassbox.cli.numbers import number
+from glassbox.cli.numbers import measured, number
 from glassbox.workspace.events import Event
 
 Curve = list[tuple[int, float]]
@@ -40,7 +40,7 @@ def plot(chosen: dict[str, Curve], *, width: int, colour: bool) -> Text | None:
     text = Text(no_wrap=True)
     for place, (name, curve) in enumerate(drawn.items()):
         text.append("— ", _COLOURS[place % len(_COLOURS)] if colour else "")
-        text.append(f"{name.replace('_', ' ')} {number(curve[-1][1])}    ")
+        text.append(f"{name.replace('_', ' ')} {measured(curve[-1][1])}    ")
     text.append("\n")
     text.append_text(Text.from_ansi(_canvas(list(drawn.values()), width, colour=colour)))
     return text
@@ -57,8 +57,18 @@ def _canvas(drawn: Sequence[Curve], width: int, *, colour: bool) -> str:
         line = figure.signal(list(steps), list(values), marker=_marker(place))
         line.lines()
         figure.draw(line)
+    ticks = round_steps(min(curve[0][0] for curve in drawn), max(curve[-1][0] for curve in drawn))
+    figure.ruler("x").ticks(ticks, [number(step) for step in ticks])
     figure.label("step")
     return figure.build().string(colorless=not colour)
+
+
+def round_steps(first: int, last: int) -> list[int]:
+    """A few whole numbers for the axis: the ends, and between them multiples of 1, 2 or 5 times a power of ten."""
+    paces = (factor * 10**power for power in range(20) for factor in (1, 2, 5))
+    pace = next(pace for pace in paces if (last - first) / pace <= 6)
+    between = range(-(-first // pace) * pace, last + 1, pace)
+    return [first, *(step for step in between if step - first >= pace / 2 and last - step >= pace / 2), last]
 
 
 def _marker(place: int) -> object:

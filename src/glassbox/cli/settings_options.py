@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -52,14 +52,16 @@ class SettingOption:
 
     @property
     def metavar(self) -> str | None:
-        """INTEGER, or the choices."""
-        return None if self.is_switch else _words(_without_none(self.field.annotation))
+        """INTEGER, NUMBER, TEXT, PATH or CHOICE."""
+        return None if self.is_switch else _type_word(_without_none(self.field.annotation))
 
     @property
     def help(self) -> str:
-        """Description, bounds and default."""
+        """Description, choices, bounds and default."""
         default = "[required]" if self.default is None else f"[default: {self.default}]"
-        return " ".join(part for part in (self.field.description, _bounds(self.field), default) if part)
+        choices = _choices(_without_none(self.field.annotation))
+        one_of = f"One of {', '.join(choices)}." if choices else ""
+        return " ".join(part for part in (self.field.description, one_of, _bounds(self.field), default) if part)
 
     @property
     def default(self) -> str | None:
@@ -119,16 +121,25 @@ def _takes_none(settings: type[BaseModel], path: tuple[str, ...]) -> bool:
     return type(None) in get_args(field.annotation)
 
 
-def _words(annotation: Any) -> str:
-    if get_origin(annotation) is Literal:
-        return "|".join(map(str, get_args(annotation)))
-    if get_origin(annotation) in (Union, types.UnionType):
-        return "|".join(_words(one) for one in get_args(annotation) if one is not type(None))
-    if get_origin(annotation) in (list, tuple, set, frozenset):
-        return _words(get_args(annotation)[0])
-    if hasattr(annotation, "__metadata__"):
-        return _words(annotation.__origin__)
+def _type_word(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return "CHOICE"
+    if origin in (Union, types.UnionType):
+        words = [_type_word(one) for one in get_args(annotation) if one is not type(None)]
+        return "|".join(dict.fromkeys(words))
+    if origin in (list, tuple, set, frozenset):
+        return _type_word(get_args(annotation)[0])
+    if origin is Annotated:
+        return _type_word(get_args(annotation)[0])
     return _TYPE_WORDS.get(annotation, "TEXT")
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words of a Literal, wherever it stands in the annotation."""
+    if get_origin(annotation) is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    return [choice for one in get_args(annotation) for choice in _choices(one)]
 
 
 def _bounds(field: FieldInfo) -> str:

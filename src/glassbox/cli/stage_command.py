@@ -16,7 +16,10 @@ from glassbox.stages.interface import Slot, Stage
 NameOption = Annotated[
     str | None,
     typer.Option(
-        "--name", metavar="NAME", help="What to call what is made.", show_default="as the first input, or the source"
+        "--name",
+        metavar="NAME",
+        help=r"What to call what is made. \[default: as the first input, or the source]",
+        show_default=False,
     ),
 ]
 
@@ -27,7 +30,7 @@ def stage_command(stage: Stage) -> Callable[..., None]:
     """A function whose signature Typer reads, as if the options had been written by hand."""
     settings = {f"setting_{place}": option for place, option in enumerate(setting_options(stage.settings))}
     slots = {f"input_{place}": (name, slot) for place, (name, slot) in enumerate(stage.takes.items())}
-    annotations: dict[str, Any] = {key: _slot_option(name, slot) for key, (name, slot) in slots.items()}
+    annotations: dict[str, Any] = {key: _slot_option(name, slot, stage) for key, (name, slot) in slots.items()}
     annotations |= {key: _setting_option(option) for key, option in settings.items()}
     annotations |= {key: option for key, option in _RESERVED.items() if key != "name" or stage.makes}
     _refuse_clashes(stage, [option.flag for option in settings.values()])
@@ -45,10 +48,10 @@ def stage_command(stage: Stage) -> Callable[..., None]:
             as_json=values["as_json"],
         )
 
-    return with_options(command, stage.name, escape(stage.description), annotations)
+    return _with_options(command, stage.name, escape(_unwrapped(stage.description)), annotations)
 
 
-def with_options(
+def _with_options(
     command: Callable[..., None], name: str, description: str, annotations: Mapping[str, Any]
 ) -> Callable[..., None]:
     """Give a function that takes keywords the signature that Typer shall see."""
@@ -63,12 +66,20 @@ def with_options(
     return command
 
 
+def _unwrapped(text: str) -> str:
+    """Paragraphs as one line each, for the terminal to wrap."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 def _default(key: str) -> Any:
     return False if key == "as_json" else None
 
 
-def _slot_option(name: str, slot: Slot) -> Any:
-    default = "what the others were made from, else the newest" if slot.required else "none"
+def _slot_option(name: str, slot: Slot, stage: Stage) -> Any:
+    if not slot.required:
+        default = "none"
+    else:
+        default = "the newest" if len(stage.takes) == 1 else "what the others were made from, else the newest"
     option = typer.Option(
         f"--{name.replace('_', '-')}",
         metavar="NAME[:VERSION]",
