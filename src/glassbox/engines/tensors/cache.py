@@ -9,28 +9,23 @@ from glassbox.spec import ModelSpec
 
 
 class Cache:
-    """Room for `capacity` tokens of `batch` sequences; every sequence has read `length` slots of it.
+    """Room for `capacity` tokens of `batch` sequences; every sequence has filled `length` slots of it.
 
     Sequences of different lengths are padded on the left, so that all of them write the same slot next: sequence i
     begins at slot `padding[i]`, and its token in slot s stands at position s - padding[i].
     """
 
     def __init__(
-        self,
-        spec: ModelSpec,
-        batch: int,
-        capacity: int,
-        *,
-        padding: Tensor | None = None,
-        dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
+        self, spec: ModelSpec, batch: int, capacity: int, *, like: Tensor, padding: Tensor | None = None
     ) -> None:
-        shape = (spec.layers, batch, spec.key_value_heads, capacity, spec.head_width)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        """Of the dtype and on the device of the tensor `like`."""
+        # Keys and values of all layers lie together, so that one step needs one view of them, not one a layer.
+        shape = (spec.layers, 2, batch, spec.key_value_heads, capacity, spec.head_width)
+        self.store = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self.batch = batch
         self.capacity = capacity
         self.length = 0
-        self.padding = padding  # (batch,), None where all begin at slot 0
+        self.padding = padding  # (batch,), None where every sequence begins at slot 0
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write what new tokens add, (batch, key_value_heads, new, head_width) each; return all there is so far.
@@ -38,6 +33,13 @@ class Cache:
         `length` grows only when every layer has written: the model adds to it at the end of its forward pass.
         """
         end = self.length + keys.shape[2]
-        self.keys[layer, :, :, self.length : end] = keys
-        self.values[layer, :, :, self.length : end] = values
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+        store = self.store[layer]
+        store[0, :, :, self.length : end] = keys
+        store[1, :, :, self.length : end] = values
+        return store[0, :, :, :end], store[1, :, :, :end]
+
+    def choose(self, rows: Tensor) -> None:
+        """Go on with these sequences (indices; one may be chosen several times) in the place of the present ones."""
+        self.store[:, :, :, :, : self.length] = self.store[:, :, rows, :, : self.length]
+        if self.padding is not None:
+            self.padding = self.padding[rows]

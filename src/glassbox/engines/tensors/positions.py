@@ -73,6 +73,7 @@ class Tables:
     """The tables of one model, each built when first needed and kept for its dtype and device.
 
     They stay out of the module's buffers: they are no weights, and a cast of the model must not round them twice.
+    Inference mode is off while one is built, so that a table that decoding built serves training too.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -85,8 +86,9 @@ class Tables:
         """Cosines and signed sines of positions start to end, each (end - start, 1, rotated_width)."""
         key = (dtype, device)
         if key not in self._rotary or len(self._rotary[key][0]) < end:
-            cosines, sines = rotary_table(self._room(end), self.spec.rotated_width, self.spec.rotary_base)
-            self._rotary[key] = (cosines.to(device, dtype), sines.to(device, dtype))
+            with torch.inference_mode(False):
+                cosines, sines = rotary_table(self._room(end), self.spec.rotated_width, self.spec.rotary_base)
+                self._rotary[key] = (cosines.to(device, dtype), sines.to(device, dtype))
         cosines, sines = self._rotary[key]
         return cosines[start:end], sines[start:end]
 
@@ -94,14 +96,16 @@ class Tables:
         """(end - start, width)"""
         key = (dtype, device)
         if key not in self._sinusoidal or len(self._sinusoidal[key]) < end:
-            self._sinusoidal[key] = sinusoidal_table(self._room(end), self.spec.width).to(device, dtype)
+            with torch.inference_mode(False):
+                self._sinusoidal[key] = sinusoidal_table(self._room(end), self.spec.width).to(device, dtype)
         return self._sinusoidal[key][start:end]
 
     def bias(self, start: int, end: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         """(heads or 1, end - start, end): the bias of queries at start to end on keys at 0 to end."""
         key = (dtype, device)
         if key not in self._bias or self._bias[key].shape[-1] < end:
-            self._bias[key] = attention_bias(self.spec, end).to(device, dtype)
+            with torch.inference_mode(False):
+                self._bias[key] = attention_bias(self.spec, end).to(device, dtype)
         return self._bias[key][:, start:end, :end]
 
     def _room(self, end: int) -> int:

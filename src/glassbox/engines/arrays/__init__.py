@@ -1,0 +1,5 @@
+"""The engine to read backpropagation in: NumPy, forward and backward written by hand."""
+
+from glassbox.engines.arrays.transformer import Transformer
+
+__all__ = ["Transformer"]

@@ -1,0 +1,126 @@
+"""What this engine refuses, in words, before it computes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from glassbox.engines.arrays.parameters import Array, Tokens
+from glassbox.engines.interface import IGNORED
+from glassbox.errors import BadInput
+from glassbox.spec import ModelSpec, weight_shapes
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """Raises BadInput for what no engine builds yet."""
+    if spec.kind == "encoder-decoder":
+        raise BadInput("No engine builds encoder-decoders yet.", "Choose kind = decoder or kind = encoder.")
+    if spec.experts is not None:
+        raise BadInput("No engine builds mixtures of experts yet.", "Drop experts from the model description.")
+
+
+def checked_dtype(dtype: DTypeLike) -> np.dtype[np.floating]:
+    """Raises BadInput unless it is float32 or float64."""
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise BadInput(f"The arrays engine computes in float32 or float64, not in {np.dtype(dtype)}.", "Choose one.")
+    return np.dtype(dtype)
+
+
+def checked_tokens(tokens: ArrayLike, room: int, start: int, spec: ModelSpec) -> Tokens:
+    """The ids as int64, (batch, length). Raises BadInput unless all are in the vocabulary, with room after `start`."""
+    ids = _ids(tokens, "tokens")
+    if ids.ndim != 2 or not ids.size:
+        raise BadInput(f"Tokens have the shape {ids.shape}.", "Give a batch of rows: (batch, length), both at least 1.")
+    end = start + ids.shape[1]
+    if end > room:
+        raise BadInput(
+            f"{end} tokens were given at once, and there is room for {room}.",
+            f"Give at most {room} tokens, or choose a model with a longer context.",
+        )
+    _check_range(ids, spec.vocabulary_size, "token")
+    return ids
+
+
+def checked_targets(targets: ArrayLike, batch: int, length: int, spec: ModelSpec) -> tuple[Tokens, int]:
+    """Targets as int64, (predictions,), and how many of them count.
+
+    Raises BadInput unless there is one for every token (every row, for a classifier) and at least one counts.
+    """
+    ids = _ids(targets, "targets")
+    classes = spec.head == "classes"
+    expected = (batch,) if classes else (batch, length)
+    if ids.shape != expected:
+        raise BadInput(
+            f"There are targets of shape {ids.shape}, and predictions of shape {expected}.",
+            f"Give one target for each prediction, {IGNORED} where none is wanted.",
+        )
+    ids = ids.reshape(-1)
+    counted = int(np.count_nonzero(ids != IGNORED))
+    if not counted:
+        raise BadInput(f"No target counts: all of them are {IGNORED}.", "Give at least one target to learn from.")
+    _check_range(ids if counted == ids.size else ids[ids != IGNORED], spec.classes if classes else spec.vocabulary_size,
+                 "target")  # fmt: skip
+    return ids, counted
+
+
+def checked_present(present: ArrayLike, batch: int, end: int) -> NDArray[np.bool_]:
+    """Raises BadInput unless it says of each token, those in the cache included, whether it is there."""
+    flags = np.asarray(present, bool)
+    if flags.shape != (batch, end):
+        raise BadInput(
+            f"`present` has the shape {flags.shape}, and the tokens have {(batch, end)}.",
+            "Give True or False for every token.",
+        )
+    return flags
+
+
+def check_prompt(length: int, spec: ModelSpec) -> None:
+    """Raises BadInput for a prompt that nothing can be written after."""
+    if spec.head == "classes":
+        raise BadInput("A classifier writes no tokens.", "Choose a model with head = language, or ask for its logits.")
+    if not length:
+        raise BadInput("The prompt is empty, and a model reads at least one token.", "Begin with the start token.")
+
+
+def checked_weights(weights: Mapping[str, Any], spec: ModelSpec) -> dict[str, Array]:
+    """As arrays. Raises BadInput unless the names and shapes are the spec's, naming the first that isn't."""
+    remedy = "Give the spec that the weights were saved with."
+    expected = weight_shapes(spec)
+    arrays: dict[str, Array] = {}
+    for name, shape in expected.items():
+        if name not in weights:
+            raise BadInput(
+                f"The weights lack {name}, of shape {shape}.", "Give weights that were saved from a model of this spec."
+            )
+        try:
+            arrays[name] = np.asarray(weights[name], np.float64)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"The weight {name} is no array of numbers: {error}.", "Give numbers.") from None
+        if arrays[name].shape != shape:
+            raise BadInput(f"The weight {name} has shape {arrays[name].shape}, and this model's has {shape}.", remedy)
+    for name in weights:
+        if name not in expected:
+            raise BadInput(f"The weights hold {name}, which this model doesn't have.", remedy)
+    return arrays
+
+
+def _ids(values: ArrayLike, what: str) -> Tokens:
+    try:
+        ids = np.asarray(values)
+    except ValueError:
+        raise BadInput(f"The rows of {what} are of different lengths.", "Pad them to one length.") from None
+    if ids.dtype.kind not in "iu" and ids.size:
+        raise BadInput(f"The {what} are of type {ids.dtype}, and ids are whole numbers.", "Give integers.")
+    return ids.astype(np.int64, copy=False)
+
+
+def _check_range(ids: Tokens, choices: int, kind: str) -> None:
+    # Read as unsigned, a negative number is a huge one, so that one comparison finds both ends.
+    if np.maximum.reduce(ids.view(np.uint64), None) >= choices:
+        wrong = ids[(ids < 0) | (ids >= choices)].flat[0]
+        raise BadInput(
+            f"The {kind} {wrong} is outside of 0 to {choices - 1}.", "Use the tokenizer that belongs to this model."
+        )
