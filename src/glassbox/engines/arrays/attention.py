@@ -107,7 +107,10 @@ class Attention:
         return self._project_backward(d_joint)
 
     def _product_by_group(self, of_scores: Array, of_queries: Array, out: Array) -> None:
-        """out = of_scores^T of_queries, summed over the heads that share a key: -> (batch, key_value_heads, keys, ...)"""
+        """out = of_scores^T of_queries, summed over the heads that share a key.
+
+        (batch, heads, length, keys), (batch, heads, length, head_width) -> (batch, key_value_heads, keys, head_width)
+        """
         if self.sharing == 1:
             np.matmul(of_scores.swapaxes(2, 3), of_queries, out=out)
             return

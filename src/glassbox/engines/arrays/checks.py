@@ -22,11 +22,15 @@ def check_spec(spec: ModelSpec) -> None:
         raise BadInput("No engine builds mixtures of experts yet.", "Drop experts from the model description.")
 
 
-def checked_dtype(dtype: DTypeLike) -> np.dtype[np.floating]:
+def checked_dtype(dtype: DTypeLike) -> DTypeLike:
     """Raises BadInput unless it is float32 or float64."""
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise BadInput(f"The arrays engine computes in float32 or float64, not in {np.dtype(dtype)}.", "Choose one.")
-    return np.dtype(dtype)
+    for known in (np.float32, np.float64):
+        try:
+            if dtype is not None and np.dtype(dtype) == known:
+                return known
+        except TypeError:  # not the name of any type
+            break
+    raise BadInput(f"The arrays engine computes in float32 or float64, not in {dtype}.", "Choose one of the two.")
 
 
 def checked_tokens(tokens: ArrayLike, room: int, start: int, spec: ModelSpec) -> Tokens:
@@ -61,8 +65,8 @@ def checked_targets(targets: ArrayLike, batch: int, length: int, spec: ModelSpec
     counted = int(np.count_nonzero(ids != IGNORED))
     if not counted:
         raise BadInput(f"No target counts: all of them are {IGNORED}.", "Give at least one target to learn from.")
-    _check_range(ids if counted == ids.size else ids[ids != IGNORED], spec.classes if classes else spec.vocabulary_size,
-                 "target")  # fmt: skip
+    choices = spec.classes if classes else spec.vocabulary_size
+    _check_range(ids if counted == ids.size else ids[ids != IGNORED], choices, "target")
     return ids, counted
 
 

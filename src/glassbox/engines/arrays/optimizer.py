@@ -159,8 +159,8 @@ class AdamW(Adam):
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 
-def clip_gradients(model: Transformer, largest: float) -> float:
-    """Scale all gradients down together so that their norm is at most `largest` (Pascanu et al. 2013, §3.2).
+def clip_gradients(model: Transformer, limit: float) -> float:
+    """Scale all gradients down together so that their norm is at most `limit` (Pascanu et al. 2013, §3.2).
 
     Returns the norm of before, over all gradients as one vector; 0 when there are none.
     """
@@ -168,8 +168,8 @@ def clip_gradients(model: Transformer, largest: float) -> float:
         return 0.0
     gradients = model.parameters.gradients
     norm = math.sqrt(float(np.dot(gradients, gradients)))
-    if norm > largest:
-        gradients *= largest / norm
+    if norm > limit:
+        gradients *= limit / norm
     return norm
 
 
