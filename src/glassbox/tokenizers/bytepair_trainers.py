@@ -15,7 +15,7 @@ from itertools import islice
 from glassbox.errors import BadInput
 from glassbox.tokenizers import tokenizer_json
 from glassbox.tokenizers.byte_alphabet import IDS_BY_BYTE
-from glassbox.tokenizers.bytepair import BytePairTokenizer, has_endless_blanks
+from glassbox.tokenizers.bytepair import BLANKS_IN_A_ROW, BytePairTokenizer, has_endless_blanks
 from glassbox.tokenizers.bytepair_merging import Pair, merge
 from glassbox.tokenizers.bytepair_training import LearnedMerge, count_pieces, learn_merges
 from glassbox.tokenizers.interface import END_OF_TEXT, check_special_tokens, check_text
@@ -109,7 +109,7 @@ def _by_rustbpe(text: _Text, number: int, pattern: SplittingPattern, _: Watcher 
 def _without_endless_blanks(document: str) -> str:
     if has_endless_blanks(document):
         raise BadInput(
-            "A document holds 100,000 blanks in a row or more, over which the trainer rustbpe may break.",
+            f"A document holds {BLANKS_IN_A_ROW:,} blanks in a row or more, over which the trainer rustbpe may break.",
             "Use the trainer python, or take the blanks out.",
         )
     return document

@@ -121,7 +121,7 @@ def _read(content: Mapping[str, Any]) -> BytePairParts:
     if not isinstance(vocabulary, dict) or not isinstance(merges, list):
         raise _Different("its vocabulary or its list of merges is missing")
     pairs, symbols = _read_merges(merges)
-    special_tokens = _read_special_tokens(content.get("added_tokens") or [], first=len(symbols))
+    special_tokens = _read_special_tokens(content.get("added_tokens"), first=len(symbols))
     expected = {symbol: id for id, symbol in enumerate(symbols)}
     # Some writers list the special tokens in the vocabulary too.
     with_special = {**expected, **{spelling: id for id, spelling in enumerate(special_tokens, start=len(symbols))}}
