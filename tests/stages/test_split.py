@@ -47,7 +47,7 @@ def test_many_documents_are_shared_out_whole(workspace: Workspace) -> None:
     assert outcome.result["exact_duplicates"] == 1
     assert made.manifest.facts == {"by": "documents", "splits": outcome.result["splits"]}
     assert sum(size["documents"] for size in outcome.result["splits"].values()) == 1001  # pyright: ignore
-    assert "Splitting by documents: the corpus has 1,001 documents." in logged(outcome)
+    assert "Splitting by documents; documents in the corpus: 1,001." in logged(outcome)
 
 
 def test_one_long_text_is_cut_and_the_choice_is_said_aloud(workspace: Workspace) -> None:
@@ -61,7 +61,7 @@ def test_one_long_text_is_cut_and_the_choice_is_said_aloud(workspace: Workspace)
     assert outcome.result["by"] == "position"
     assert "".join(parts) == text
     assert parts[0].endswith("\n")
-    assert "Splitting by position: the corpus has 1 documents." in logged(outcome)
+    assert "Splitting by position; documents in the corpus: 1." in logged(outcome)
 
 
 def test_duplicates_that_may_stand_in_two_splits_are_said_aloud(workspace: Workspace) -> None:

@@ -49,7 +49,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
     by = settings.by
     if by == "auto":
         by = "position" if size.documents < FEW_DOCUMENTS else "documents"
-        context.log(f"Splitting by {by}: the corpus has {size.documents:,} documents.")
+        context.log(f"Splitting by {by}; documents in the corpus: {size.documents:,}.")
 
     def progress(done: int, total: int) -> None:
         if done % 64 == 0 or done == total:
