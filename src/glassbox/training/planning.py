@@ -7,11 +7,13 @@ that becomes faster or slower later makes the run shorter or longer than asked f
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,6 +24,7 @@ from glassbox.training.loop import Plan
 from glassbox.training.step import TrainingStep
 from glassbox.training.throughput import wait_for
 from glassbox.training.validation import Validation
+from glassbox.workspace.atomic import write_file
 
 FEWEST_STEPS = 3  # measured, after one that warms caches up (and compiles)
 EVALUATIONS = 20  # in a run, unless they would take more than a twentieth of its time
@@ -50,6 +53,38 @@ class Pace:
         )
         pauses = sum(seconds * math.ceil(plan.steps / every) for seconds, every in occasions if every)
         return plan.steps * self.step + pauses + self.full_validation
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """All that was found out by measuring before the first step, and that a resumed run must take as it is."""
+
+    device: str
+    threads: int
+    precision: str
+    micro_batch: int
+    plan: Plan
+    pace: Pace
+    matmul_peak: float
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def save(self, file: Path) -> None:
+        """Raises OSError."""
+        write_file(file, json.dumps(self.as_json(), indent=2).encode())
+
+    @classmethod
+    def load(cls, file: Path) -> Decisions:
+        """Raises BadInput when the file is damaged."""
+        try:
+            fields = json.loads(file.read_bytes())
+            return cls(**{**fields, "plan": Plan(**fields["plan"]), "pace": Pace(**fields["pace"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise BadInput(
+                f"{file}, which says how this run was planned, is damaged: {error}.",
+                "Restore it from a backup, or start a new run.",
+            ) from error
 
 
 def decide(
