@@ -104,7 +104,7 @@ def _check_ids(ids: Sequence[int], choices: int, kind: str) -> None:
 def _numbers(name: str, weight: Any, shape: tuple[int, ...]) -> Any:
     nested = weight.tolist() if hasattr(weight, "tolist") else weight
     found = _shape(nested)
-    if found != shape or (len(shape) == 2 and any(len(row) != shape[1] for row in nested)):
+    if found != shape or any(_shape(row) != shape[1:] for row in nested):
         raise BadInput(
             f"The weight {name} has shape {found}, and this model's has {shape}.",
             "Give the spec that the weights were saved with, and rows of one length.",

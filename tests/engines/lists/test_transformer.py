@@ -1,0 +1,44 @@
+"""The lists engine's promises."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glassbox.engines import lists
+from glassbox.engines.lists import optimizer
+from glassbox.spec import ModelSpec
+from lists.behaviour import SPEC, TARGETS, TOKENS, EngineBehaviour, assert_writing_agrees
+from lists.drawn import specs
+
+
+@settings(max_examples=15)
+@given(specs(layers=1), st.integers(0, 2**32 - 1), st.integers(1, 10))
+def test_writing_with_a_cache_gives_what_reading_everything_anew_gives(spec: ModelSpec, seed: int, count: int):
+    assert_writing_agrees(lists, spec, seed, count)
+
+
+class TestLists(EngineBehaviour):
+    engine = lists
+    optimizer = optimizer
+
+    def test_writing_into_a_weight_changes_the_model(self):
+        model = self.model()
+        before, _ = model.forward(TOKENS)
+        model.weights()["output.weight"][2][0] += 1.0
+        after, _ = model.forward(TOKENS)
+        assert after[0][0][2] != before[0][0][2]
+        assert after[0][0][:2] == before[0][0][:2]
+
+    def test_a_loss_is_a_number(self):
+        _, details = self.model().forward(TOKENS, TARGETS)
+        assert isinstance(details.loss, float)
+        assert details.loss.item() == details.loss > 0
+
+    def test_a_cache_continues_rows_of_different_lengths(self):
+        model, cache = self.model(), [lists.Cache(SPEC), lists.Cache(SPEC)]
+        model.forward([[1, 2], [4]], cache=cache)
+        continued, _ = model.forward([[0], [3, 3]], cache=cache)
+        whole, _ = model.forward([[1, 2, 0], [4, 3, 3]])
+        assert continued == [whole[0][2:], whole[1][1:]]
+        assert [held.length for held in cache] == [3, 3]
