@@ -128,6 +128,20 @@ def test_a_writer_goes_on_after_the_last_commit(tmp_path: Path) -> None:
     assert straight.split("train").document_count == len(documents)
 
 
+def test_what_was_not_committed_is_gone(tmp_path: Path) -> None:
+    writer = writer_for(tmp_path)
+    writer.append("train", [[1, 2]], text_bytes=2)
+    writer.commit()
+    writer.append("train", [[3, 4, 5], [6]], text_bytes=4)
+    for split in writer._writers.values():
+        split.close()  # everything has reached the disk, but progress.json doesn't know of it
+    with writer_for(tmp_path):
+        pass
+    split = Shards(tmp_path).split("train")
+    assert split.tokens[:].tolist() == [0, 1, 2]
+    assert (split.document_starts.tolist(), split.byte_count) == ([0], 2)
+
+
 def test_an_exception_leaves_progress_and_no_description(tmp_path: Path) -> None:
     def fail() -> None:
         with writer_for(tmp_path) as writer:
