@@ -160,7 +160,7 @@ def test_no_step_leaves_memory_behind():
     finally:
         tracemalloc.stop()
         gc.enable()
-    assert grown < 2_000, f"{grown} bytes after 200 steps"
+    assert grown < 200 * 50, f"{grown} bytes after 200 steps"  # one small array kept a step is more
 
 
 def test_training_lowers_the_loss():
