@@ -245,7 +245,7 @@ class _Pretraining:
             self._step(self.model, precision, micro_batch),
             self.batches,
             self.validation,
-            lambda: self._sample(),
+            self._sample,
             self.context.checkpoints / "measuring",
             min(LONGEST_MEASURED, SHARE_MEASURED * (seconds or LONGEST_MEASURED)),
         )
@@ -376,24 +376,16 @@ class _Pretraining:
 
         return min(("fp32", "bf16"), key=seconds)
 
-    def _sample(self, done: int = 0) -> str:
-        """The model's own words so far; the same ones for the same weights and step."""
-        import torch
+    def _sample(self) -> str:
+        """How the model goes on from the end of a document: the same words for the same weights."""
+        from glassbox.generation import Decoder, Decoding
 
-        ids = [self.inputs.shards.end_of_text or 0]
-        generator = torch.Generator().manual_seed(self.settings.seed % 2**32 + done)
-
-        def choose(logits: torch.Tensor) -> int:
-            return int(torch.multinomial(logits.float().cpu().softmax(-1), 1, generator=generator))
-
-        self.model.eval()
-        with torch.no_grad():
-            written = self.model.generate(ids, self.settings.sample_tokens, choose)
-        self.model.train()
-        return self.inputs.tokenizer.decode(written[1:])
+        prompt = [self.inputs.shards.end_of_text or 0]
+        chosen = Decoder(self.model).tokens([prompt], Decoding(self.settings.sample_tokens, seed=self.settings.seed))
+        return self.inputs.tokenizer.decode(step.ids[0] for step in chosen)
 
     def _tell_sample(self, done: int) -> None:
-        self.context.text(f"sample after {done:,} steps", self._sample(done))
+        self.context.text(f"sample after {done:,} steps", self._sample())
 
 
 def _sentence(beginning: str, values: dict[str, Any]) -> str:
