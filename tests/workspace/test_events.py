@@ -226,3 +226,14 @@ def test_a_full_disk_keeps_the_file_whole_and_the_next_event_gets_the_number(pat
     log.close()
     assert [event.fields["message"] for event in read_events(path)] == ["one", "three"]
     assert sequences(path) == [0, 1]
+
+
+def test_a_read_ends_where_the_file_ended_even_if_a_writer_is_faster_than_the_reader(path):
+    write(path, 10)
+    log = EventLog(path, 2)
+    seen = 0
+    for _ in EventReader(path).read():
+        log.append("log", message="one more")
+        seen += 1
+    log.close()
+    assert seen == 10

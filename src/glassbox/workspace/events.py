@@ -106,16 +106,18 @@ class EventReader:
         self._line = 0
 
     def read(self) -> Iterator[Event]:
-        """The whole lines that came since the last call. Raises BadInput for a line that isn't an event."""
+        """The whole lines that came since the last call. Raises BadInput for a line that isn't an event.
+
+        Ends where the file ended when it was opened: a writer that is faster than the reader would never let it go.
+        """
         try:
             stream = self._path.open("rb")
         except FileNotFoundError:
             return
         with stream:
+            end = os.fstat(stream.fileno()).st_size
             stream.seek(self._offset)
-            for line in stream:
-                if not line.endswith(b"\n"):
-                    return  # still being written
+            while self._offset < end and (line := stream.readline()).endswith(b"\n"):
                 self._line += 1
                 try:
                     event = Event.from_json(line)
