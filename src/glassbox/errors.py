@@ -18,3 +18,7 @@ class BadInput(Exception):  # noqa: N818  (it reads as what happened: "raise Bad
         super().__init__(f"{problem} {remedy}")
         self.problem = problem
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type[BadInput], tuple[str, str]]:
+        """Travel between processes: pickling an exception otherwise forgets that there are two sentences."""
+        return type(self), (self.problem, self.remedy)

@@ -25,7 +25,9 @@ GROUPS = {
 }
 """Name → where its Typer app is, and its summary."""
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "quickstart": ("glassbox.cli.quickstart:command", "Build a first model, from raw text to samples."),
+}
 """Name → where its function is, and its summary."""
 
 _STAGES, _LOOK = "From text to model", "Look at what there is"

@@ -1,0 +1,1 @@
+"""Several stages one after the other."""
