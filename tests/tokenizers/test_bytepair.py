@@ -107,6 +107,12 @@ def test_each_step_of_a_word_can_be_seen() -> None:
     assert tokenizer.encode("hell") == [258]
 
 
+def test_a_piece_too_long_to_be_shown_is_bad_input(bytepair: BytePairTokenizer) -> None:
+    assert bytepair.steps("a" * 1000)
+    with pytest.raises(BadInput, match="1,001 bytes"):
+        bytepair.steps("a" * 1001)
+
+
 @given(text=texts())
 def test_the_steps_end_at_the_tokens_of_the_piece(bytepair: BytePairTokenizer, text: str) -> None:
     for piece in bytepair.pattern.split(text):

@@ -12,7 +12,7 @@ from hypothesis import given
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from glassbox.errors import BadInput
-from glassbox.tokenizers import load
+from glassbox.tokenizers import huggingface, load
 from glassbox.tokenizers.bytepair import BytePairTokenizer
 from glassbox.tokenizers.huggingface import HuggingFaceTokenizer
 
@@ -154,6 +154,15 @@ def test_text_that_the_tokenizer_has_no_id_for_is_bad_input() -> None:
         ours.encode("b")
     with pytest.raises(BadInput, match="half of a surrogate pair"):
         ours.encode("\ud83d")
+
+
+def test_ctrl_c_is_not_taken_for_a_damaged_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: str) -> Tokenizer:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(huggingface, "_read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        HuggingFaceTokenizer("{}")
 
 
 HOSTILE: dict[str, Any] = {

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PIECES_REMEMBERED = 200_000  # about 50 MB
 LONGEST_PIECE_REMEMBERED = 64  # characters; longer ones hardly ever come back
+LONGEST_PIECE_SHOWN = 1_000  # bytes
 BLANKS_IN_A_ROW = 50_000  # at a million of them tiktoken's regular expressions overflow their stack
 
 
@@ -103,9 +104,18 @@ class BytePairTokenizer(Tokenizer):
         return list(chain.from_iterable(map(self._remembered.__getitem__, pieces)))
 
     def steps(self, piece: str) -> list[MergeStep]:
-        """Every merge that turns a piece (one that `pattern.split` gives) into tokens, for showing how."""
+        """Every merge that turns a piece (one that `pattern.split` gives) into tokens, for showing how.
+
+        Raises BadInput for a piece that is too long to be shown: each step keeps the whole piece.
+        """
         check_text(piece)
-        return merge_steps(list(piece.encode().translate(IDS_BY_BYTE)), self._made_by)
+        data = piece.encode()
+        if len(data) > LONGEST_PIECE_SHOWN:
+            raise BadInput(
+                f"The piece has {len(data):,} bytes; steps are shown for up to {LONGEST_PIECE_SHOWN:,}.",
+                "Show a part of it.",
+            )
+        return merge_steps(list(data.translate(IDS_BY_BYTE)), self._made_by)
 
     # ---- encoding, by tiktoken ----
 

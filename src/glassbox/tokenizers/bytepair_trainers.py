@@ -48,7 +48,7 @@ def train(
         raise BadInput(
             f"The vocabulary should have {smallest:,} to {LARGEST_VOCABULARY:,} ids (256 bytes and "
             f"{len(special_tokens):,} special tokens come first), not {vocabulary_size:,}.",
-            f"Choose a size from {smallest + 1:,} on; 4,096 suits a small corpus.",
+            f"Choose a size from {smallest:,} on; 4,096 suits a small corpus.",
         )
     if trainer not in TRAINERS:
         raise BadInput(f"There is no trainer {trainer!r}.", f"Choose one of {', '.join(TRAINERS)}.")
