@@ -118,7 +118,7 @@ class EngineBehaviour:
         [
             (lambda w: w.pop("output.weight"), "lack output.weight, of shape (5, 4)"),
             (lambda w: w.update(extra=[1.0]), "hold extra"),
-            (lambda w: w.update({"output.weight": [[0.0] * 4] * 6}), "output.weight has shape (6, 4)"),
+            (lambda w: w.update({"output.weight": [[0.0] * 4] * 6}), "output.weight has shape (6, 4), and this model"),
             (lambda w: w.update({"output.weight": [[0.0] * 4] * 4 + [[0.0]]}), "output.weight has shape"),
             (lambda w: w.update({"output.weight": [[0.0] * 4] * 4 + [0.0]}), "output.weight has shape"),
             (lambda w: w.update({"output.weight": [[0.0] * 4] * 4 + [["x"] * 4]}), "no number"),
@@ -211,6 +211,37 @@ class EngineBehaviour:
             model = self.model()
             self.optimizer.OPTIMIZERS[name](model).step()
             assert plain(model.weights()["output.weight"]) == plain(self.model().weights()["output.weight"])
+
+    @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+    def test_training_goes_on_from_the_state_of_any_engine(self, name: str):
+        from glassbox.engines.tensors.optimizer import OPTIMIZERS
+
+        weights, (tokens, targets) = weights_of(SPEC, 1), (torch.tensor(TOKENS), torch.tensor(TARGETS))
+        theirs = reference(SPEC, weights)
+        their_optimizer = OPTIMIZERS[name](theirs, 0.01)
+        theirs.train_step(tokens, targets, their_optimizer)
+
+        ours = self.engine.Transformer(SPEC, weights=theirs.weights())
+        optimizer = self.optimizer.OPTIMIZERS[name](ours, 0.01)
+        optimizer.load_named_state(their_optimizer.named_state())
+        again = self.optimizer.OPTIMIZERS[name](ours, 0.01)
+        again.load_named_state(optimizer.named_state())
+        theirs.train_step(tokens, targets, their_optimizer)
+        ours.train_step(TOKENS, TARGETS, again)
+        for weight, expected in theirs.weights().items():
+            np.testing.assert_allclose(np.array(plain(ours.weights()[weight])), expected.numpy(), rtol=0, atol=1e-9)
+
+    def test_the_state_of_another_optimiser_or_model_is_refused_and_nothing_changes(self):
+        model = self.model()
+        optimizer = self.optimizer.Adam(model)
+        model.train_step(TOKENS, TARGETS, optimizer)
+        before = str(optimizer.named_state())
+        with pytest.raises(BadInput, match="is in only one of the two"):
+            optimizer.load_named_state(self.optimizer.SGD(model).named_state())
+        other = self.model(SPEC.replace(hidden_width=4))
+        with pytest.raises(BadInput, match="has shape"):
+            optimizer.load_named_state(self.optimizer.Adam(other).named_state())
+        assert str(optimizer.named_state()) == before
 
     def test_a_schedule_sets_the_learning_rate_before_each_step(self):
         model = self.model()

@@ -90,7 +90,22 @@ def weight_numbers(weights: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any
     for name in weights:
         if name not in expected:
             raise BadInput(f"The weights hold {name}, which this model doesn't have.", remedy)
-    return {name: _numbers(name, weights[name], shape) for name, shape in expected.items()}
+    return {name: numbers(f"The weight {name}", weights[name], shape) for name, shape in expected.items()}
+
+
+def numbers(what: str, weight: Any, shape: tuple[int, ...]) -> Any:
+    """A vector or a matrix as nested lists of floats. Raises BadInput, naming it, when it is of another shape."""
+    nested = weight.tolist() if hasattr(weight, "tolist") else weight
+    found = _shape(nested)
+    if found != shape or any(_shape(row) != shape[1:] for row in nested):
+        raise BadInput(
+            f"{what} has shape {found}, and this model's has {shape}.",
+            "Give the spec that the weights were saved with, and rows of one length.",
+        )
+    try:
+        return [[float(number) for number in row] for row in nested] if len(shape) == 2 else [float(n) for n in nested]
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{what} holds something that is no number: {error}.", "Give numbers.") from None
 
 
 def _check_ids(ids: Sequence[int], choices: int, kind: str) -> None:
@@ -99,20 +114,6 @@ def _check_ids(ids: Sequence[int], choices: int, kind: str) -> None:
         raise BadInput(
             f"The {kind} {wrong} is outside of 0 to {choices - 1}.", "Use the tokenizer that belongs to this model."
         )
-
-
-def _numbers(name: str, weight: Any, shape: tuple[int, ...]) -> Any:
-    nested = weight.tolist() if hasattr(weight, "tolist") else weight
-    found = _shape(nested)
-    if found != shape or any(_shape(row) != shape[1:] for row in nested):
-        raise BadInput(
-            f"The weight {name} has shape {found}, and this model's has {shape}.",
-            "Give the spec that the weights were saved with, and rows of one length.",
-        )
-    try:
-        return [[float(number) for number in row] for row in nested] if len(shape) == 2 else [float(n) for n in nested]
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"The weight {name} holds something that is no number: {error}.", "Give numbers.") from None
 
 
 def _shape(nested: Any) -> tuple[int, ...]:

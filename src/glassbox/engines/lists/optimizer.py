@@ -10,11 +10,15 @@ A schedule sets `learning_rate` before each step. `state` has the weights' canon
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from glassbox.engines.lists.checks import numbers
 from glassbox.engines.lists.linear import dot
-from glassbox.engines.lists.parameters import Matrix, Vector
+from glassbox.engines.lists.parameters import Vector, rows_of, zeros_like
 from glassbox.engines.lists.transformer import Transformer
+from glassbox.errors import BadInput
+from glassbox.spec import weight_shapes
 
 
 class Optimizer:
@@ -27,7 +31,7 @@ class Optimizer:
         self.learning_rate = learning_rate
         self.steps = 0  # updates made so far
         self.state: dict[str, dict[str, Any]] = {
-            name: {kind: _zeros_like(parameter.value) for kind in self.kinds}
+            name: {kind: zeros_like(parameter.value) for kind in self.kinds}
             for name, parameter in model.parameters.items()
         }
 
@@ -37,8 +41,34 @@ class Optimizer:
         for name, parameter in self.model.parameters.items():
             if parameter.gradient is not None:
                 held = (parameter.value, parameter.gradient, *self.state[name].values())
-                for rows in zip(*map(_rows, held), strict=True):
+                for rows in zip(*map(rows_of, held), strict=True):
                     self._update(*rows)
+
+    def named_state(self) -> dict[str, Any]:
+        """`<canonical name>.<kind>` -> the state itself, and `steps`: all that another optimiser needs to go on."""
+        kinds = {f"{name}.{kind}": held for name, state in self.state.items() for kind, held in state.items()}
+        return {"steps": self.steps, **kinds}
+
+    def load_named_state(self, state: Mapping[str, Any]) -> None:
+        """Copy in what `named_state` gave, of whatever engine: nested lists or anything with `.tolist()`.
+
+        Raises BadInput, changing nothing, when it is of another kind of optimiser or another model.
+        """
+        own = self.named_state()
+        if differing := sorted(own.keys() ^ state.keys()):
+            raise BadInput(
+                f"The optimiser's state doesn't fit: {differing[0]} is in only one of the two.",
+                "Resume with the model and the optimiser that wrote it.",
+            )
+        shapes = weight_shapes(self.model.spec)
+        new = {
+            (name, kind): numbers(f"The optimiser's {name}.{kind}", state[f"{name}.{kind}"], shapes[name])
+            for name in self.state
+            for kind in self.kinds
+        }
+        for (name, kind), held in new.items():
+            self.state[name][kind] = held
+        self.steps = int(state["steps"])
 
     def _update(self, weights: Vector, gradients: Vector, *state: Vector) -> None:
         """Update one row of a weight and of its state in place."""
@@ -86,10 +116,11 @@ class Adam(Optimizer):
     def _update(self, weights: Vector, gradients: Vector, *state: Vector) -> None:
         first, second = state
         (beta1, beta2), epsilon, sqrt = self.betas, self.epsilon, math.sqrt
+        rest1, rest2 = 1 - beta1, 1 - beta2
         rate = self.learning_rate / (1 - beta1**self.steps)
         correction = sqrt(1 - beta2**self.steps)
-        first[:] = [beta1 * m + (1 - beta1) * g for m, g in zip(first, gradients, strict=True)]
-        second[:] = [beta2 * v + (1 - beta2) * g * g for v, g in zip(second, gradients, strict=True)]
+        first[:] = [beta1 * m + rest1 * g for m, g in zip(first, gradients, strict=True)]
+        second[:] = [beta2 * v + rest2 * g * g for v, g in zip(second, gradients, strict=True)]
         moments = zip(weights, first, second, strict=True)
         weights[:] = [w - rate * m / (sqrt(v) / correction + epsilon) for w, m, v in moments]
 
@@ -129,19 +160,10 @@ def clip_gradients(model: Transformer, limit: float) -> float:
 
     Returns the norm before.
     """
-    gradients = [_rows(gradient) for gradient in model.gradients().values()]
+    gradients = [rows_of(gradient) for gradient in model.gradients().values()]
     norm = math.sqrt(sum(dot(row, row) for rows in gradients for row in rows))
     if norm > limit:
         for rows in gradients:
             for row in rows:
                 row[:] = [gradient * (limit / norm) for gradient in row]
     return norm
-
-
-def _rows(numbers: Any) -> Matrix:
-    """The rows of a matrix; a vector is its own one row."""
-    return numbers if isinstance(numbers[0], list) else [numbers]
-
-
-def _zeros_like(numbers: Any) -> Any:
-    return [[0.0] * len(row) for row in numbers] if isinstance(numbers[0], list) else [0.0] * len(numbers)

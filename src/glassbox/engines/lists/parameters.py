@@ -45,3 +45,13 @@ class Parameters:
 
     def under(self, name: str) -> Parameters:
         return Parameters(self.by_name, f"{self._prefix}{name}.")
+
+
+def rows_of(weight: Any) -> list[Any]:
+    """The rows of a matrix; a vector is its own one row."""
+    return weight if isinstance(weight[0], list) else [weight]
+
+
+def zeros_like(weight: Any) -> Any:
+    """Nested lists of the same shape."""
+    return [zeros_like(row) for row in weight] if isinstance(weight, list) else 0.0

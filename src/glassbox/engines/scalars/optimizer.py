@@ -3,46 +3,76 @@
     optimizer = AdamW(model, learning_rate=1e-3)
     model.train_step(tokens, targets, optimizer)
 
-A schedule sets `learning_rate` before each step. `state` has the weights' canonical names; each is a list with one
-number for every number of the weight, row after row: `optimizer.state["blocks.0.attention.query"]["second_moment"]`.
+A schedule sets `learning_rate` before each step. `state` has the weights' canonical names:
+`optimizer.state["blocks.0.attention.query"]["second_moment"]`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from glassbox.engines.lists.checks import numbers
+from glassbox.engines.lists.parameters import rows_of, zeros_like
 from glassbox.engines.scalars.parameters import flat
 from glassbox.engines.scalars.transformer import Transformer
 from glassbox.engines.scalars.value import Vector
+from glassbox.errors import BadInput
+from glassbox.spec import weight_shapes
 
 Numbers = list[float]
 
 
 class Optimizer:
-    """What all of them share: a loop over all weights, and a state with canonical names."""
+    """What all of them share: a loop over the rows of every weight, and a state with canonical names."""
 
-    kinds: ClassVar[
-        tuple[str, ...]
-    ] = ()  # the state of one weight: a number for each of its own, zero at the beginning
+    kinds: ClassVar[tuple[str, ...]] = ()  # the state of one weight: lists of its shape, zero at the beginning
 
     def __init__(self, model: Transformer, learning_rate: float) -> None:
         self.model = model
         self.learning_rate = learning_rate
         self.steps = 0  # updates made so far
-        self.state: dict[str, dict[str, Numbers]] = {
-            name: {kind: [0.0] * len(flat(weight)) for kind in self.kinds} for name, weight in model.parameters.items()
+        self.state: dict[str, dict[str, Any]] = {
+            name: {kind: zeros_like(weight) for kind in self.kinds} for name, weight in model.parameters.items()
         }
 
     def step(self) -> None:
-        """Update every weight, once there are gradients."""
+        """Update every weight, if there are gradients."""
         self.steps += 1
         if self.model.has_gradients:
             for name, weight in self.model.parameters.items():
-                self._update(flat(weight), *self.state[name].values())
+                for rows in zip(*map(rows_of, (weight, *self.state[name].values())), strict=True):
+                    self._update(*rows)
+
+    def named_state(self) -> dict[str, Any]:
+        """`<canonical name>.<kind>` -> the state itself, and `steps`: all that another optimiser needs to go on."""
+        kinds = {f"{name}.{kind}": held for name, state in self.state.items() for kind, held in state.items()}
+        return {"steps": self.steps, **kinds}
+
+    def load_named_state(self, state: Mapping[str, Any]) -> None:
+        """Copy in what `named_state` gave, of whatever engine: nested lists or anything with `.tolist()`.
+
+        Raises BadInput, changing nothing, when it is of another kind of optimiser or another model.
+        """
+        own = self.named_state()
+        if differing := sorted(own.keys() ^ state.keys()):
+            raise BadInput(
+                f"The optimiser's state doesn't fit: {differing[0]} is in only one of the two.",
+                "Resume with the model and the optimiser that wrote it.",
+            )
+        shapes = weight_shapes(self.model.spec)
+        new = {
+            (name, kind): numbers(f"The optimiser's {name}.{kind}", state[f"{name}.{kind}"], shapes[name])
+            for name in self.state
+            for kind in self.kinds
+        }
+        for (name, kind), held in new.items():
+            self.state[name][kind] = held
+        self.steps = int(state["steps"])
 
     def _update(self, weights: Vector, *state: Numbers) -> None:
-        """Update the numbers of one weight and of its state in place."""
+        """Update one row of a weight and of its state in place."""
         raise NotImplementedError
 
 
@@ -87,12 +117,13 @@ class Adam(Optimizer):
     def _update(self, weights: Vector, *state: Numbers) -> None:
         first, second = state
         (beta1, beta2), epsilon, sqrt = self.betas, self.epsilon, math.sqrt
+        rest1, rest2 = 1 - beta1, 1 - beta2
         rate = self.learning_rate / (1 - beta1**self.steps)
         correction = sqrt(1 - beta2**self.steps)
         for i, weight in enumerate(weights):
             gradient = weight.grad
-            first[i] = m = beta1 * first[i] + (1 - beta1) * gradient
-            second[i] = v = beta2 * second[i] + (1 - beta2) * gradient * gradient
+            first[i] = m = beta1 * first[i] + rest1 * gradient
+            second[i] = v = beta2 * second[i] + rest2 * gradient * gradient
             weight.data -= rate * m / (sqrt(v) / correction + epsilon)
 
 
