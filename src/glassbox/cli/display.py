@@ -67,9 +67,9 @@ class _Live:
         self._metrics = Text()
         self._note: str | None = None
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24, style="dim", complete_style="", finished_style=""),
-            TextColumn("{task.fields[amount]}", justify="right"),
+            TextColumn("{task.fields[amount]}", justify="right", markup=False),
             TimeElapsedColumn(),
             TextColumn("[dim]left"),
             TimeRemainingColumn(compact=True),

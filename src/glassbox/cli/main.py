@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -55,23 +55,23 @@ def _app(arguments: Sequence[str]) -> typer.Typer:
     for name, (place, summary) in COMMANDS.items():
         app.command(name, help=summary, rich_help_panel=_STAGES)(_load(place) if name in arguments else _nothing)
     for stage in registry.stages():
-        app.command(stage.name, rich_help_panel=_STAGES)(_stage(stage, wanted=stage.name in arguments))
+        _add_stage(app, stage, wanted=stage.name in arguments)
     for name, (place, summary) in GROUPS.items():
         group = _load(place) if name in arguments else typer.Typer(callback=_nothing)
         app.add_typer(group, name=name, help=summary, rich_help_panel=_LOOK)
     return app
 
 
-def _stage(stage: registry.StageSummary, *, wanted: bool) -> Callable[..., None]:
+def _add_stage(app: typer.Typer, stage: registry.StageSummary, *, wanted: bool) -> None:
     if wanted:
         from glassbox.cli.stage_command import stage_command
+        from glassbox.cli.stage_help import StageCommand
 
-        return stage_command(registry.load_stage(stage.name))
-
-    def listed() -> None: ...
-
-    listed.__doc__ = stage.summary.replace("[", r"\[")  # Typer reads brackets as markup
-    return listed
+        command = stage_command(registry.load_stage(stage.name))
+        app.command(stage.name, cls=StageCommand, rich_help_panel=_STAGES)(command)
+    else:
+        summary = stage.summary.replace("[", r"\[")  # Typer reads brackets as markup
+        app.command(stage.name, help=summary, rich_help_panel=_STAGES)(_nothing)
 
 
 def _load(place: str) -> Any:

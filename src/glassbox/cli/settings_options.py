@@ -117,8 +117,9 @@ def _without_none(annotation: Any) -> Any:
 
 
 def _takes_none(settings: type[BaseModel], path: tuple[str, ...]) -> bool:
+    """Whether `none` means None there: the field allows it, and has no choice of that name."""
     field = next(option.field for option in setting_options(settings) if option.path == path)
-    return type(None) in get_args(field.annotation)
+    return type(None) in get_args(field.annotation) and "none" not in _choices(field.annotation)
 
 
 def _type_word(annotation: Any) -> str:

@@ -66,10 +66,6 @@ class ArtifactIndex:
         children = select(ParentRow.child).where(ParentRow.parent == artifact_id)
         return self._entries(select(ArtifactRow).where(ArtifactRow.row.in_(children)))
 
-    def made_by(self, run_id: str) -> list[ArtifactEntry]:
-        """Those that a run published, newest first."""
-        return self._entries(select(ArtifactRow).where(ArtifactRow.run == run_id))
-
     def _entries(self, query: Select[ArtifactRow]) -> list[ArtifactEntry]:
         self._synchronise()
         with self._database.reading() as session:

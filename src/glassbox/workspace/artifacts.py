@@ -77,10 +77,6 @@ class Artifacts:
         """The artifacts that were made from this one directly."""
         return self._index.children(artifact_id)
 
-    def made_by(self, run_id: str) -> list[ArtifactEntry]:
-        """The artifacts that a run published."""
-        return self._index.made_by(run_id)
-
     def find(self, link: ArtifactLink) -> Artifact | None:
         """What a link points to, or None if that was deleted. Raises BadInput if it is damaged."""
         reference = Reference.parse(link.reference)
