@@ -106,13 +106,14 @@ class Settings(StageSettings):
 def run(settings: Settings, context: Context) -> dict[str, object]:
     began = time.monotonic()
     from glassbox.engines.tensors import save_model
-    from glassbox.training.memory import PeakMemory
+    from glassbox.training.memory import PeakMemory, rehearse
     from glassbox.training.planning import Decisions
 
     inputs = _checked_inputs(settings, context)
     decided = context.checkpoints / DECISIONS_FILE
     decisions = Decisions.load(decided) if decided.exists() else None  # made by an earlier attempt
     device = _device(settings.device if decisions is None else decisions.device)
+    rehearse(device)
     memory = PeakMemory(device)
     training = _Pretraining(settings, context, inputs, device)
     if decisions is None:
