@@ -22,7 +22,9 @@ def show(*, terminal: bool) -> str:
         display.on_progress(Progress(0, 4_000_000, "bytes", "counting [pieces]"))
         display.on_progress(Progress(2_000_000, None, "bytes", "counting [pieces]"))
         display.on_progress(Progress(3, 10, "steps", "training [all]"))
-        display.on_event(event("metrics", step=1200, values={"loss": 1.9, "learning_rate": 3e-4}))
+        display.on_event(
+            event("metrics", step=1200, values={"loss": 1.9, "learning_rate": 3e-4, "memory_bytes": 458e6})
+        )
         display.on_event(event("log", message="a line with [brackets]"))
         display.on_event(event("text", name="sample", content="To be, [or] not"))
         display.on_event(event("output", of="model", reference="plays:1"))
@@ -54,5 +56,5 @@ def test_where_nothing_can_be_redrawn_progress_comes_in_plain_lines_now_and_then
     assert "counting [pieces]  0 B of 4.0 MB" in shown
     assert "counting [pieces]  2.0 MB\n" in shown
     assert "training [all]  3 of 10 steps" in shown
-    assert "step 1,200  loss 1.900  learning rate 3.0e-04" in shown
+    assert "step 1,200  loss 1.900  learning rate 3.0e-04  memory 458 MB" in shown
     assert "\x1b" not in shown

@@ -5,6 +5,7 @@ On a terminal these are redrawn in place. Anywhere else (a file, a CI log) they 
 
 from __future__ import annotations
 
+import math
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -140,6 +141,7 @@ def _metrics_line(event: Event) -> Text:
     """`step 1,200  loss 1.873  learning rate 3.0e-04`"""
     line = Text.assemble(("step ", "dim"), number(event.fields["step"]))
     for name, value in event.fields["values"].items():
-        line.append(f"  {name.replace('_', ' ')} ", "dim")
-        line.append(measured(value), "red" if name.endswith("loss") else "")
+        line.append(f"  {name.removesuffix('_bytes').replace('_', ' ')} ", "dim")
+        shown = size(value) if name.endswith("_bytes") and math.isfinite(value) else measured(value)
+        line.append(shown, "red" if name.endswith("loss") else "")
     return line
