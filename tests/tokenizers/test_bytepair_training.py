@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from itertools import islice, pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
 from hard_texts import CORPUS, texts
@@ -91,3 +92,12 @@ def test_learning_ends_when_no_two_tokens_are_left_side_by_side() -> None:
 def test_half_of_a_surrogate_pair_in_a_document_is_bad_input() -> None:
     with pytest.raises(BadInput, match=r"Character 3 of the text is U\+D83D"):
         count_pieces(["fine", "ab\ud83dcd"], GPT2)
+
+
+def test_a_vocabulary_larger_than_the_codes_of_surrogates_is_learned_too() -> None:
+    """Ids are kept as characters while learning, and 55,296 to 57,343 are no characters that could be printed."""
+    random = Random(0)
+    words = ["".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=6)) for _ in range(35_000)]
+    merges = learned([" ".join(words)], 60_000, GPT2)
+    assert len(merges) == 60_000 - 256
+    assert merges == learned_by_huggingface([" ".join(words)], 60_000, GPT2)
