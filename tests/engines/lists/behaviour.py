@@ -291,6 +291,12 @@ class EngineBehaviour:
             ([[0] * 7], "7 tokens were given at once, and there is room for 6"),
             ([[5]], "token 5 is outside of 0 to 4"),
             ([[0, -1]], "token -1 is outside"),
+            ([[0.5]], "no rows of whole numbers"),
+            ([["a"]], "no rows of whole numbers"),
+            ([0, 1], "no rows of whole numbers"),
+            (3, "no rows of whole numbers"),
+            ([[None]], "no rows of whole numbers"),
+            (np.zeros((1, 2)), "no rows of whole numbers"),
         ],
     )
     def test_tokens_that_cannot_be_read_are_refused(self, tokens: Any, said: str):
@@ -300,11 +306,13 @@ class EngineBehaviour:
     @pytest.mark.parametrize(
         ("targets", "said"),
         [
-            ([[1, 2, 3]], "There are targets for"),
-            ([[1, 2], [3, 4]], "There are targets for"),
+            ([[1, 2, 3]], "There are .* targets for each row"),
+            ([[1, 2], [3, 4]], "There are .* targets for each row"),
             ([[-1, -1, -1], [-1, -1, -1]], "No target counts"),
             ([[0, 1, 5], [0, 0, 0]], "target 5 is outside of 0 to 4"),
             ([[0, 1, -2], [0, 0, 0]], "target -2 is outside"),
+            ([0, 1], "no rows of whole numbers"),
+            (3, "no rows of whole numbers"),
         ],
     )
     def test_targets_that_cannot_be_learned_are_refused(self, targets: Any, said: str):
@@ -314,7 +322,11 @@ class EngineBehaviour:
     def test_a_classifier_wants_one_class_for_each_row_and_writes_nothing(self):
         spec = SPEC.replace(kind="encoder", head="classes", classes=3)
         model = self.model(spec)
-        for targets, said in (([1], "There are targets for"), ([1, 3], "target 3 is outside of 0 to 2")):
+        for targets, said in (
+            ([1], "There are .* targets for each row"),
+            ([1, 3], "target 3 is outside of 0 to 2"),
+            ([[1], [2]], "no rows of whole numbers"),
+        ):
             with pytest.raises(BadInput, match=said):
                 model.forward(TOKENS, targets)
         with pytest.raises(BadInput, match="writes no tokens"):
@@ -323,6 +335,18 @@ class EngineBehaviour:
     def test_an_empty_prompt_is_refused(self):
         with pytest.raises(BadInput, match="prompt is empty"):
             self.model().generate([], 3)
+
+    def test_a_cache_for_each_row_is_needed(self):
+        with pytest.raises(BadInput, match="There are 2 rows and 1 caches"):
+            self.model().forward(TOKENS, cache=[self.engine.Cache(SPEC)])
+
+    def test_arrays_and_tensors_are_read_like_lists(self):
+        model = self.model()
+        expected = plain(model.forward(TOKENS, TARGETS)[0])
+        for kind in (np.array, torch.tensor):
+            logits, details = model.forward(kind(TOKENS), kind(TARGETS), present=kind([[True] * 3] * 2))
+            assert plain(logits) == expected
+            model.backward(details)
 
     def test_presence_must_be_told_of_every_token(self):
         with pytest.raises(BadInput, match="`present` speaks of"):

@@ -58,7 +58,7 @@ class TestScalars(EngineBehaviour):
         gc.disable()
         tracemalloc.start()
         try:
-            early, late = steps(300), steps(300)  # at first Python fills its stores of freed tuples
+            early, late = steps(200), steps(100)  # at first Python fills its stores of freed tuples
         finally:
             tracemalloc.stop()
             unreachable = gc.collect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import index
 from typing import Any
 
 from glassbox.engines.interface import IGNORED
@@ -18,27 +19,69 @@ def check_spec(spec: ModelSpec) -> None:
         raise BadInput("No engine builds mixtures of experts yet.", "Drop experts from the model description.")
 
 
-def check_tokens(rows: Sequence[Sequence[int]], starts: Sequence[int], spec: ModelSpec) -> None:
-    """Raises BadInput unless every row has tokens, all in the vocabulary, with room for them after its start."""
-    if not rows or not all(len(row) for row in rows):
+def checked_tokens(tokens: Any, spec: ModelSpec) -> list[list[int]]:
+    """The rows as lists. Raises BadInput unless there are some, each with at least one token of the vocabulary."""
+    rows = _rows_of_ids(tokens, "tokens")
+    if not rows or not all(rows):
         raise BadInput("A row of tokens is empty, and a model reads at least one.", "Give rows of at least one token.")
+    for row in rows:
+        _check_range(row, spec.vocabulary_size, "token")
+    return rows
+
+
+def check_room(rows: Sequence[Sequence[int]], starts: Sequence[int], spec: ModelSpec) -> None:
+    """Raises BadInput unless the context has room for every row after what its cache holds."""
+    if len(starts) != len(rows):
+        raise BadInput(f"There are {len(rows)} rows and {len(starts)} caches.", "Give one cache for each row.")
     longest = max(start + len(row) for start, row in zip(starts, rows, strict=True))
     if longest > spec.context:
         raise BadInput(
             f"{longest} tokens were given at once, and there is room for {spec.context}.",
             f"Give at most {spec.context} tokens, or choose a model with a longer context.",
         )
-    for row in rows:
-        _check_ids(row, spec.vocabulary_size, "token")
 
 
-def check_present(present: Sequence[Sequence[bool]], rows: Sequence[Sequence[int]], starts: Sequence[int]) -> None:
+def checked_targets(
+    targets: Any, rows: Sequence[Sequence[int]], spec: ModelSpec, *, continues: bool
+) -> list[list[int]]:
+    """A target for each prediction of each row; a classifier predicts once in a row.
+
+    continues: do the tokens continue what a cache holds? Then no gradient could reach what came before.
+
+    Raises BadInput unless there is one for every token (every row, for a classifier) and at least one counts.
+    """
+    if continues:
+        raise BadInput(
+            "Targets were given together with a cache, and nothing can be learned from what a cache holds.",
+            "Give all tokens at once and no cache, or no targets.",
+        )
+    if spec.head == "classes":
+        (each,) = _rows_of_ids([_listed(targets)], "targets")
+        wanted, expected, choices = [[target] for target in each], [1 for _ in rows], spec.classes
+    else:
+        wanted, expected, choices = _rows_of_ids(targets, "targets"), list(map(len, rows)), spec.vocabulary_size
+    found = list(map(len, wanted))
+    if found != expected:
+        raise BadInput(
+            f"There are {found} targets for each row, and {expected} predictions.",
+            f"Give one target for each prediction, {IGNORED} where none is wanted.",
+        )
+    counting = [target for row in wanted for target in row if target != IGNORED]
+    if not counting:
+        raise BadInput(f"No target counts: all of them are {IGNORED}.", "Give at least one target to learn from.")
+    _check_range(counting, choices, "target")
+    return wanted
+
+
+def checked_present(present: Any, rows: Sequence[Sequence[int]], starts: Sequence[int]) -> list[list[int]]:
     """Raises BadInput unless every row says of each token, those in the cache included, whether it is there."""
-    said, asked = [len(row) for row in present], [start + len(row) for start, row in zip(starts, rows, strict=True)]
+    flags = _rows_of_ids(present, "flags of `present`")
+    said, asked = list(map(len, flags)), [start + len(row) for start, row in zip(starts, rows, strict=True)]
     if said != asked:
         raise BadInput(
             f"`present` speaks of {said} tokens, and the rows have {asked}.", "Give True or False for every token."
         )
+    return flags
 
 
 def check_prompt(prompt: Sequence[int], spec: ModelSpec) -> None:
@@ -49,33 +92,7 @@ def check_prompt(prompt: Sequence[int], spec: ModelSpec) -> None:
         raise BadInput("The prompt is empty, and a model reads at least one token.", "Begin with the start token.")
 
 
-def check_targets(targets: Any, rows: Sequence[Sequence[int]], spec: ModelSpec, *, continues: bool) -> None:
-    """Raises BadInput unless there is a target for every token (every row, for a classifier) and one of them counts.
-
-    continues: do the tokens continue what a cache holds? Then no gradient could reach what came before.
-    """
-    if continues:
-        raise BadInput(
-            "Targets were given together with a cache, and nothing can be learned from what a cache holds.",
-            "Give all tokens at once and no cache, or no targets.",
-        )
-    if spec.head == "classes":
-        targets, shapes, choices = [targets], ([len(targets)], [len(rows)]), spec.classes
-    else:
-        shapes, choices = ([len(row) for row in targets], [len(row) for row in rows]), spec.vocabulary_size
-    if shapes[0] != shapes[1]:
-        raise BadInput(
-            f"There are targets for {shapes[0]} places, and predictions at {shapes[1]}.",
-            "Give one target for each prediction, -1 where none is wanted.",
-        )
-    counting = [[target for target in row if target != IGNORED] for row in targets]
-    if not any(counting):
-        raise BadInput("No target counts: all of them are -1.", "Give at least one target to learn from.")
-    for row in counting:
-        _check_ids(row, choices, "target")
-
-
-def weight_numbers(weights: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
+def checked_weights(weights: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
     """Every weight of the spec as nested lists of floats, from nested lists or anything with `.tolist()`.
 
     Raises BadInput naming the first weight that is missing, unknown, of another shape, or holds what is no number.
@@ -95,7 +112,7 @@ def weight_numbers(weights: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any
 
 def numbers(what: str, weight: Any, shape: tuple[int, ...]) -> Any:
     """A vector or a matrix as nested lists of floats. Raises BadInput, naming it, when it is of another shape."""
-    nested = weight.tolist() if hasattr(weight, "tolist") else weight
+    nested = _listed(weight)
     found = _shape(nested)
     if found != shape or any(_shape(row) != shape[1:] for row in nested):
         raise BadInput(
@@ -108,8 +125,22 @@ def numbers(what: str, weight: Any, shape: tuple[int, ...]) -> Any:
         raise BadInput(f"{what} holds something that is no number: {error}.", "Give numbers.") from None
 
 
-def _check_ids(ids: Sequence[int], choices: int, kind: str) -> None:
-    if ids and not (min(ids) >= 0 and max(ids) < choices):
+def _rows_of_ids(rows: Any, what: str) -> list[list[int]]:
+    try:
+        return [[index(number) for number in row] for row in _listed(rows)]
+    except TypeError as error:
+        raise BadInput(
+            f"The {what} are no rows of whole numbers: {error}.", "Give a list of rows, each a list of whole numbers."
+        ) from None
+
+
+def _listed(nested: Any) -> Any:
+    """Arrays and tensors of any library as nested lists."""
+    return nested.tolist() if hasattr(nested, "tolist") else nested
+
+
+def _check_range(ids: Sequence[int], choices: int, kind: str) -> None:
+    if min(ids) < 0 or max(ids) >= choices:
         wrong = next(number for number in ids if not 0 <= number < choices)
         raise BadInput(
             f"The {kind} {wrong} is outside of 0 to {choices - 1}.", "Use the tokenizer that belongs to this model."

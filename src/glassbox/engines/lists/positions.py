@@ -54,7 +54,7 @@ def alibi_slopes(heads: int) -> Vector:
     return slopes + [2.0 ** (-4 * (2 * i + 1) / power) for i in range(heads - power)]
 
 
-def visible(spec: ModelSpec, start: int, end: int, present: Sequence[bool] | None = None) -> list[list[int]]:
+def visible(spec: ModelSpec, start: int, end: int, present: Sequence[int] | None = None) -> list[list[int]]:
     """For each query at start to end, the positions of the keys that it may look at: what a mask says in one loop.
 
     Holds causality, the sliding window, and padding (not `present`), which nobody but itself may look at.

@@ -16,12 +16,13 @@ from glassbox.engines.lists.attention import Surroundings
 from glassbox.engines.lists.block import Block
 from glassbox.engines.lists.cache import Cache
 from glassbox.engines.lists.checks import (
-    check_present,
     check_prompt,
+    check_room,
     check_spec,
-    check_targets,
-    check_tokens,
-    weight_numbers,
+    checked_present,
+    checked_targets,
+    checked_tokens,
+    checked_weights,
 )
 from glassbox.engines.lists.embedding import Embedding, Output
 from glassbox.engines.lists.loss import Loss, cross_entropy, cross_entropy_backward
@@ -62,7 +63,7 @@ class Transformer(interface.Transformer):
 
             weights = initial_weights(spec, seed)
         self.spec = spec
-        self.parameters = {name: Parameter(numbers) for name, numbers in weight_numbers(weights, spec).items()}
+        self.parameters = {name: Parameter(numbers) for name, numbers in checked_weights(weights, spec).items()}
         parameters = Parameters(self.parameters)
         self.tables = Tables(spec)
         self.embedding = Embedding(spec, parameters.under("embedding"))
@@ -73,30 +74,33 @@ class Transformer(interface.Transformer):
 
     def forward(
         self,
-        tokens: Rows,
+        tokens: Any,
         targets: Any = None,
         *,
         keep: Iterable[str] = (),
-        present: Sequence[Sequence[bool]] | None = None,
+        present: Any = None,
         cache: Sequence[Cache] | None = None,
     ) -> tuple[Any, Details]:
         """See `interface.Transformer.forward`; here besides:
 
         present: (batch, length), True for a real token, False for padding that nobody may look at.
         cache:   what was read before, a cache for each row; `tokens` continue it and are added to it.
+
+        Lists of ids are taken as well as arrays and tensors.
         """
         wanted = (keep,) if isinstance(keep, str) else tuple(keep)
-        starts = [held.length for held in cache] if cache else [0 for _ in tokens]
-        check_tokens(tokens, starts, self.spec)
-        if present is not None:
-            check_present(present, tokens, starts)
+        rows = checked_tokens(tokens, self.spec)
+        starts = [0 for _ in rows] if cache is None else [held.length for held in cache]
+        check_room(rows, starts, self.spec)
+        flags = [None for _ in rows] if present is None else checked_present(present, rows, starts)
+        caches = [None for _ in rows] if cache is None else cache
         if targets is not None:
-            check_targets(targets, tokens, self.spec, continues=cache is not None)
+            targets = checked_targets(targets, rows, self.spec, continues=cache is not None)
         saved: list[RowSaved] = []
         kept: list[Keep] = []
-        for index, row in enumerate(tokens):
+        for row, here, held in zip(rows, flags, caches, strict=True):
             kept.append(keeping(self.spec, wanted))
-            around = self._surroundings(row, present[index] if present else None, cache[index] if cache else None)
+            around = self._surroundings(row, here, held)
             saved.append(self._row(around, kept[-1]))
         logits = [row.logits[0] if self.spec.head == "classes" else row.logits for row in saved]
         loss = None if targets is None else self._loss(saved, targets)
@@ -136,7 +140,7 @@ class Transformer(interface.Transformer):
         d_x = self.embedding_norm.backward(d_x, saved.embedding_norm)
         self.embedding.backward(d_x, around.tokens, around.start)
 
-    def _surroundings(self, tokens: Sequence[int], present: Sequence[bool] | None, cache: Cache | None) -> Surroundings:
+    def _surroundings(self, tokens: Sequence[int], present: Sequence[int] | None, cache: Cache | None) -> Surroundings:
         start = 0 if cache is None else cache.length
         end = start + len(tokens)
         return Surroundings(
@@ -148,12 +152,11 @@ class Transformer(interface.Transformer):
             cache=cache,
         )
 
-    def _loss(self, saved: list[RowSaved], targets: Any) -> Loss:
+    def _loss(self, saved: list[RowSaved], targets: list[list[int]]) -> Loss:
         """The mean over the targets that count."""
-        rows = [[target] for target in targets] if self.spec.head == "classes" else targets
-        counted = sum(target != IGNORED for row in rows for target in row)
-        loss = Loss(sum(cross_entropy(kept.logits, row) for kept, row in zip(saved, rows, strict=True)) / counted)
-        loss.saved = saved, rows, counted
+        counted = sum(target != IGNORED for row in targets for target in row)
+        loss = Loss(sum(cross_entropy(kept.logits, row) for kept, row in zip(saved, targets, strict=True)) / counted)
+        loss.saved = saved, targets, counted
         return loss
 
     def weights(self) -> dict[str, Any]:
@@ -165,7 +168,7 @@ class Transformer(interface.Transformer):
 
     def load_weights(self, weights: Mapping[str, Any]) -> None:
         """See `interface.Transformer.load_weights`; takes nested lists and anything with `.tolist()`."""
-        for name, numbers in weight_numbers(weights, self.spec).items():
+        for name, numbers in checked_weights(weights, self.spec).items():
             self.parameters[name].value[:] = numbers
 
     def zero_grad(self) -> None:

@@ -14,12 +14,13 @@ from typing import Any
 from glassbox.engines import interface
 from glassbox.engines.interface import Details
 from glassbox.engines.lists.checks import (
-    check_present,
     check_prompt,
+    check_room,
     check_spec,
-    check_targets,
-    check_tokens,
-    weight_numbers,
+    checked_present,
+    checked_targets,
+    checked_tokens,
+    checked_weights,
 )
 from glassbox.engines.lists.transformer import batched
 from glassbox.engines.scalars.attention import Surroundings
@@ -54,7 +55,7 @@ class Transformer(interface.Transformer):
 
             weights = initial_weights(spec, seed)
         self.spec = spec
-        self.parameters = {name: nested(given, Value) for name, given in weight_numbers(weights, spec).items()}
+        self.parameters = {name: nested(given, Value) for name, given in checked_weights(weights, spec).items()}
         self.has_gradients = False
         parameters = Parameters(self.parameters)
         self.tables = Tables(spec)
@@ -66,11 +67,11 @@ class Transformer(interface.Transformer):
 
     def forward(
         self,
-        tokens: Rows,
+        tokens: Any,
         targets: Any = None,
         *,
         keep: Iterable[str] = (),
-        present: Sequence[Sequence[bool]] | None = None,
+        present: Any = None,
         cache: Sequence[Cache] | None = None,
     ) -> tuple[Any, Details]:
         """See `interface.Transformer.forward`; here besides:
@@ -78,20 +79,23 @@ class Transformer(interface.Transformer):
         present: (batch, length), True for a real token, False for padding that nobody may look at.
         cache:   what was read before, a cache for each row; `tokens` continue it and are added to it.
 
+        Lists of ids are taken as well as arrays and tensors.
+
         The values kept are `Value`s: after `backward` their `grad` is there to be read as well.
         """
         wanted = (keep,) if isinstance(keep, str) else tuple(keep)
-        starts = [held.length for held in cache] if cache else [0 for _ in tokens]
-        check_tokens(tokens, starts, self.spec)
-        if present is not None:
-            check_present(present, tokens, starts)
+        rows = checked_tokens(tokens, self.spec)
+        starts = [0 for _ in rows] if cache is None else [held.length for held in cache]
+        check_room(rows, starts, self.spec)
+        flags = [None for _ in rows] if present is None else checked_present(present, rows, starts)
+        caches = [None for _ in rows] if cache is None else cache
         if targets is not None:
-            check_targets(targets, tokens, self.spec, continues=cache is not None)
+            targets = checked_targets(targets, rows, self.spec, continues=cache is not None)
         logits: list[Matrix] = []
         kept: list[Keep] = []
-        for index, row in enumerate(tokens):
+        for row, here, held in zip(rows, flags, caches, strict=True):
             kept.append(keeping(self.spec, wanted))
-            around = self._surroundings(row, present[index] if present else None, cache[index] if cache else None)
+            around = self._surroundings(row, here, held)
             logits.append(self._row(around, kept[-1]))
         loss = None if targets is None else self._loss(logits, targets)
         return [row[0] for row in logits] if self.spec.head == "classes" else logits, Details(loss, batched(kept))
@@ -115,7 +119,7 @@ class Transformer(interface.Transformer):
         keep("logits", logits[0] if self.spec.head == "classes" else logits)
         return logits
 
-    def _surroundings(self, tokens: Sequence[int], present: Sequence[bool] | None, cache: Cache | None) -> Surroundings:
+    def _surroundings(self, tokens: Sequence[int], present: Sequence[int] | None, cache: Cache | None) -> Surroundings:
         start = 0 if cache is None else cache.length
         end = start + len(tokens)
         return Surroundings(
@@ -127,10 +131,9 @@ class Transformer(interface.Transformer):
             cache=cache,
         )
 
-    def _loss(self, logits: list[Matrix], targets: Any) -> Value:
+    def _loss(self, logits: list[Matrix], targets: list[list[int]]) -> Value:
         """The mean over the targets that count."""
-        rows = [[target] for target in targets] if self.spec.head == "classes" else targets
-        surprises = [value for row, wanted in zip(logits, rows, strict=True) for value in cross_entropy(row, wanted)]
+        surprises = [value for row, wanted in zip(logits, targets, strict=True) for value in cross_entropy(row, wanted)]
         return total(surprises) / len(surprises)
 
     def weights(self) -> dict[str, Any]:
@@ -144,7 +147,7 @@ class Transformer(interface.Transformer):
 
     def load_weights(self, weights: Mapping[str, Any]) -> None:
         """See `interface.Transformer.load_weights`; takes nested lists and anything with `.tolist()`."""
-        for name, given in weight_numbers(weights, self.spec).items():
+        for name, given in checked_weights(weights, self.spec).items():
             for value, number in zip(flat(self.parameters[name]), flat(given), strict=True):
                 value.data = number
 
