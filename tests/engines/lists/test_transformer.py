@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import random
+from pathlib import Path
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,3 +47,21 @@ class TestLists(EngineBehaviour):
         whole, _ = model.forward([[1, 2, 0], [4, 3, 3]])
         assert continued == [whole[0][2:], whole[1][1:]]
         assert [held.length for held in cache] == [3, 3]
+
+    @pytest.mark.slow
+    def test_microgpt_ends_with_the_loss_and_the_names_that_are_known(self, test_data: Path):
+        model, names, characters, bos = self.microgpt_of(test_data / "names.txt")
+        losses = self.train_microgpt(model, names, characters, bos, steps=1000)
+        assert round(losses[-1], 4) == 2.6497
+
+        def choose(logits: list[float]) -> int:
+            weights = [math.exp((logit - max(logits)) / 0.5) for logit in logits]
+            return random.choices(range(len(logits)), weights)[0]
+
+        written: list[str] = []
+        for _ in range(5):
+            tokens = model.generate([bos], 1, choose)
+            while tokens[-1] != bos and len(tokens) <= 16:
+                tokens = model.generate(tokens, 1, choose)
+            written.append("".join(characters[token] for token in tokens[1:] if token != bos))
+        assert written == ["kamon", "ann", "karai", "jaire", "vialan"]
