@@ -11,9 +11,10 @@ from glassbox.spec.model import Experts, ModelSpec
 def preset(name: str) -> ModelSpec:
     """The description of a known model. Raises BadInput that names the nearest ones."""
     if name not in PRESETS:
-        near = difflib.get_close_matches(name.lower(), PRESETS, n=3) or list(PRESETS)
+        near = difflib.get_close_matches(name.lower(), PRESETS, n=3)
         raise BadInput(
-            f"No preset is called {name!r}; the nearest: {', '.join(near)}.", "See them all with `glassbox spec list`."
+            f"No preset is called {name!r}.",
+            f"Did you mean {' or '.join(near)}?" if near else "See them all with: glassbox spec list.",
         )
     return PRESETS[name][1]
 
@@ -129,7 +130,7 @@ _DIGITS = ModelSpec(
 
 PRESETS: dict[str, tuple[str, ModelSpec]] = {
     "microgpt": ("one small block that writes names (the guide's model)", _MICROGPT),
-    "digits": ("an encoder that answers First, Second, Last, Max, Min of three digits", _DIGITS),
+    "digits": ("an encoder that answers First, Second, Last, Max, Min of two to six digits", _DIGITS),
     "gpt2-small": ("GPT-2, 124M (Radford et al. 2019)", _gpt2(12, 12, 768)),
     "gpt2-medium": ("GPT-2, 355M", _gpt2(24, 16, 1_024)),
     "gpt2-large": ("GPT-2, 774M", _gpt2(36, 20, 1_280)),
