@@ -26,6 +26,7 @@ from glassbox.stages.stopping import StopRequest
 from glassbox.tokenizers import load
 from glassbox.tokenizers.characters import CharacterTokenizer
 from glassbox.training import checkpoints
+from glassbox.training.recipe import ARCHITECTURE, recommend
 from glassbox.workspace import Artifact, Workspace
 
 TEXT = "the cat sat on the mat and the dog ate the cake that the cat had made for the man with the hat. "
@@ -228,6 +229,27 @@ def test_every_optimizer_trains(workspace: Workspace, inputs: dict[str, Artifact
     assert outcome.result["validation_loss"] < 3.0
 
 
+def test_what_nobody_chose_follows_the_recipe(workspace: Workspace, inputs: dict[str, Artifact]) -> None:
+    settings = pretrain.Settings(steps=2, threads=1, device="cpu", precision="fp32", sample_tokens=4)
+    outcome = execute(pretrain.STAGE, settings, workspace, inputs)
+    story = json.loads((outcome.outputs["model"].folder / "training.json").read_text())
+    choices = story["decisions"]["choices"]
+    shards = Shards(inputs["shards"].folder)
+    recipes = [
+        recommend(shards.split("train").token_count, shards.vocabulary_size, 180, speed) for speed in (1e9, 1e10, 1e12)
+    ]
+    spec = load_model(outcome.outputs["model"].folder).spec
+    assert spec.model_dump(include=set(ARCHITECTURE)) == ARCHITECTURE
+    assert choices["optimizer"] == recipes[0].optimizer
+    assert choices["learning_rate"] == recipes[0].learning_rate
+    assert min(recipe.spec.width for recipe in recipes) <= spec.width <= max(recipe.spec.width for recipe in recipes)
+
+
+def test_a_width_brings_its_own_number_of_heads(workspace: Workspace, inputs: dict[str, Artifact]) -> None:
+    outcome = pretrained(workspace, inputs, model={"width": 128, "layers": 1, "context": 8}, steps=2)
+    assert load_model(outcome.outputs["model"].folder).spec.heads == 2
+
+
 def test_every_choice_at_once(workspace: Workspace, inputs: dict[str, Artifact]) -> None:
     outcome = pretrained(
         workspace,
@@ -251,7 +273,7 @@ def test_every_choice_at_once(workspace: Workspace, inputs: dict[str, Artifact])
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "steps and seconds": ({"seconds": 10.0}, "Both a number of steps and a time"),
-    "an unknown preset": ({"preset": "gpt2-smal"}, "No preset is called 'gpt2-smal'; the nearest: gpt2-small"),
+    "an unknown preset": ({"preset": "gpt2-smal"}, "No preset is called 'gpt2-smal'"),
     "an encoder": ({"preset": "digits", "model": {}}, "which doesn't write text"),
     "a width that heads don't divide": ({"model": {"width": 18, "heads": 4}}, "width 18 is not divisible by 4 heads"),
     "a context longer than the data": ({"model": {"context": 10_000}}, "a context of 10,000 needs at least 10,001"),

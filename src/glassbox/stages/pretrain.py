@@ -8,6 +8,7 @@ run that was killed or stopped goes on from its last checkpoint and ends with th
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -30,25 +31,15 @@ if TYPE_CHECKING:
     from glassbox.engines.tensors import Transformer
     from glassbox.engines.tensors.optimizer import Optimizer
     from glassbox.tokenizers import Tokenizer
+    from glassbox.training.checkpoints import Checkpoint
     from glassbox.training.loop import Loop, Outcome
-    from glassbox.training.planning import Decisions
+    from glassbox.training.planning import Choices, Decisions
     from glassbox.training.step import TrainingStep
     from glassbox.training.validation import Validation
 
 DECISIONS_FILE = "decisions.json"
-RECIPE: dict[str, object] = {
-    "context": 256,
-    "width": 256,
-    "layers": 6,
-    "heads": 4,
-    "positions": "rotary",
-    "qk_norm": True,
-    "norm_gain": False,
-    "activation": "relu_squared",
-    "initialization": "zero",
-    "logit_softcap": 15.0,
-}
 DEFAULT_SECONDS = 180.0
+SUSTAINED = 0.5  # of what large matrices reach, in a whole step (see recipe.py)
 SHARE_MEASURED = 0.03  # of the time that a run is given, to find out how many steps that is; at most:
 LONGEST_MEASURED = 5.0  # seconds
 NOT_CHOSEN_HERE = {"kind", "head", "classes", "encoder_layers", "vocabulary_size", "experts"}
@@ -68,24 +59,26 @@ Architecture.__doc__ = "Any field of `ModelSpec` that a decoder has; what is lef
 
 
 class Settings(StageSettings):
-    preset: str | None = Field(None, description="A known model to begin with; none takes the recipe's own shape.")
+    preset: str | None = Field(None, description="A known model to begin with; none takes the recipe's for the time.")
     model: Architecture = Field(Architecture(), description="What is different from the preset.")  # pyright: ignore[reportInvalidTypeForm]
 
     steps: int | None = Field(None, ge=1, le=10**9, description="Updates of the weights; or give seconds.")
     seconds: float | None = Field(None, gt=0, le=10**8, description="Train for about so long; 180 if nothing is said.")
-    batch_size: int = Field(16, ge=1, le=10**6, description="Windows of one context that each step learns from.")
+    batch_size: int | None = Field(None, ge=1, le=10**6, description="Windows of a context that a step learns from.")
     micro_batch: int | None = Field(
         None, ge=0, le=10**6, description="Windows in memory at once; 0 finds the best by measuring, none takes all."
     )
     memory_share: float = Field(0.6, gt=0, le=1, description="Of the free memory, with micro-batch 0.")
 
-    optimizer: Literal["muon", "adamw", "adam", "sgd"] = Field("muon", description="How gradients become updates.")
-    learning_rate: float | None = Field(None, gt=0, le=100, description="At its height; none is the optimiser's own.")
-    schedule: Literal["wsd", "cosine", "linear", "constant"] = Field("wsd", description="How the rate moves.")
-    warmup: float = Field(0.02, ge=0, lt=1, description="Share of the steps in which the learning rate climbs.")
-    weight_decay: float | None = Field(None, ge=0, le=10, description="Of matrices; none is the optimiser's own.")
-    clip: float = Field(1.0, ge=0, le=10**6, description="Gradient norm that none exceeds; 0 doesn't clip.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of values that training drops at random.")
+    # None: the recipe's choice, which docs/recipe.md gives reasons for
+    optimizer: Literal["muon", "adamw", "adam", "sgd"] | None = Field(None, description="How gradients become updates.")
+    learning_rate: float | None = Field(None, gt=0, le=100, description="At its height.")
+    schedule: Literal["wsd", "cosine", "linear", "constant"] | None = Field(None, description="How the rate moves.")
+    warmup: float | None = Field(None, ge=0, lt=1, description="Share of the steps in which the rate climbs.")
+    decay: float | None = Field(None, gt=0, le=1, description="Share of the steps, the last ones, in which wsd sinks.")
+    weight_decay: float | None = Field(None, ge=0, le=10, description="Pull of the matrices towards zero.")
+    clip: float | None = Field(None, ge=0, le=10**6, description="Gradient norm that none exceeds; 0 doesn't clip.")
+    dropout: float | None = Field(None, ge=0, lt=1, description="Share of values that training drops at random.")
     patience: int = Field(0, ge=0, le=10**6, description="Evaluations to wait for a better one; 0 never stops early.")
     seed: int = Field(0, ge=0, lt=2**63, description="Of the first weights, the order of the batches, and dropout.")
 
@@ -106,29 +99,29 @@ class Settings(StageSettings):
 def run(settings: Settings, context: Context) -> dict[str, object]:
     began = time.monotonic()
     from glassbox.engines.tensors import save_model
-    from glassbox.training.memory import PeakMemory, rehearse
     from glassbox.training.planning import Decisions
 
     inputs = _checked_inputs(settings, context)
     decided = context.checkpoints / DECISIONS_FILE
-    decisions = Decisions.load(decided) if decided.exists() else None  # made by an earlier attempt
-    device = _device(settings.device if decisions is None else decisions.device)
-    rehearse(device)
-    memory = PeakMemory(device)
-    training = _Pretraining(settings, context, inputs, device)
-    if decisions is None:
+    if decided.exists():  # by an earlier attempt
+        decisions = Decisions.load(decided)
+        training = _Pretraining(settings, context, inputs, decisions.choices, _device(decisions.device))
+    else:
+        device = _device(settings.device)
+        training = _Pretraining(settings, context, inputs, _choose(settings, inputs, device), device)
         decisions = training.decide(began)
         decisions.save(decided)
-    predicted = training.predict(decisions)
+    checkpoint = training.checkpoints.latest()
+    predicted = training.predict(decisions, done=0 if checkpoint is None else checkpoint.step)
     context.log(_sentence("Predicted", predicted))
 
-    outcome = training.run(decisions)
+    outcome = training.run(decisions, checkpoint)
     if not outcome.finished:
         context.log(f"Stopped after step {outcome.steps:,} of {decisions.plan.steps:,}; resume the run to go on.")
         return {"finished": False, "steps": outcome.steps}
     measured = {
         "parameters": sum(weight.numel() for weight in training.model.weights().values()),
-        "memory_bytes": memory.bytes(),
+        "memory_bytes": training.memory.bytes(),
         "seconds": time.monotonic() - began,
     }
     context.log(_sentence("Measured", measured))
@@ -149,12 +142,11 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What is read: shards, the tokenizer that made them, and the description of a model that fits both."""
+    """What is read: shards, and the tokenizer that made them."""
 
     shards: Shards
     tokenizer: Tokenizer
     tokenizer_folder: Path
-    spec: ModelSpec
     identity: dict[str, str]
 
 
@@ -182,16 +174,53 @@ def _checked_inputs(settings: Settings, context: Context) -> _Inputs:
         shards,
         tokenizer,
         tokenizer_artifact.folder,
-        _spec(settings, shards.vocabulary_size),
         {"shards": shards_artifact.manifest.hash, "tokenizer": tokenizer_artifact.manifest.hash},
     )
 
 
-def _spec(settings: Settings, vocabulary_size: int) -> ModelSpec:
-    """The preset with the fields that were given, and with the shards' vocabulary. Raises BadInput."""
+def _choose(settings: Settings, inputs: _Inputs, device: torch.device) -> Choices:
+    """The recipe for this text, time and device, with what was chosen otherwise. Raises BadInput."""
+    from glassbox.training.planning import Choices
+    from glassbox.training.recipe import recommend
+    from glassbox.training.step import FORMATS
+    from glassbox.training.throughput import matmul_peak
+
+    formats = ("fp32", "bf16") if settings.precision == "auto" else (settings.precision,)
+    speed = SUSTAINED * max(matmul_peak(device, FORMATS[name]) for name in formats)
+    tokens = inputs.shards.split("train").token_count
+    recipe = recommend(tokens, inputs.shards.vocabulary_size, settings.seconds or DEFAULT_SECONDS, speed)
+
+    def chosen(name: str, otherwise: Any) -> Any:
+        given = getattr(settings, name)
+        return otherwise if given is None else given
+
+    optimizer = chosen("optimizer", recipe.optimizer)
+    own = optimizer == recipe.optimizer  # the recipe's rates are its optimiser's; another one has its own
+    return Choices(
+        spec=_spec(settings, recipe.spec),
+        batch_size=chosen("batch_size", recipe.batch_size),
+        optimizer=optimizer,
+        learning_rate=chosen("learning_rate", recipe.learning_rate if own else None),
+        schedule=chosen("schedule", recipe.schedule),
+        warmup=chosen("warmup", recipe.warmup),
+        decay=chosen("decay", recipe.decay),
+        weight_decay=chosen("weight_decay", recipe.weight_decay if own else None),
+        clip=chosen("clip", recipe.clip),
+        dropout=chosen("dropout", recipe.dropout),
+    )
+
+
+def _spec(settings: Settings, recommended: ModelSpec) -> ModelSpec:
+    """The preset, or what is recommended, with the fields that were given. Raises BadInput."""
+    from glassbox.training.recipe import HEAD_WIDTH
+
     changes = settings.model.model_dump(exclude_none=True)
-    start = preset(settings.preset).model_dump(exclude_unset=True) if settings.preset else RECIPE
-    spec = ModelSpec.checked({**start, **changes, "vocabulary_size": vocabulary_size})
+    start = recommended
+    if settings.preset:
+        start = preset(settings.preset).replace(vocabulary_size=recommended.vocabulary_size)
+    elif "width" in changes:
+        changes = {"heads": max(1, changes["width"] // HEAD_WIDTH)} | changes
+    spec = start.replace(**changes)
     if spec.kind != "decoder":
         raise BadInput(
             f"The preset {settings.preset} is an {spec.kind}, which doesn't write text.", "Choose a decoder's preset."
@@ -212,21 +241,27 @@ def _device(name: str) -> torch.device:
 class _Pretraining:
     """One attempt at the run: the model, and what trains it."""
 
-    def __init__(self, settings: Settings, context: Context, inputs: _Inputs, device: torch.device) -> None:
+    def __init__(
+        self, settings: Settings, context: Context, inputs: _Inputs, choices: Choices, device: torch.device
+    ) -> None:
         import torch
 
         from glassbox.data.batches import Batches
+        from glassbox.training.checkpoints import Checkpoints
+        from glassbox.training.memory import PeakMemory, rehearse
         from glassbox.training.validation import Validation
 
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        self.settings, self.context, self.inputs = settings, context, inputs
-        self.spec, self.device = inputs.spec, device
+        self.settings, self.context, self.inputs, self.choices = settings, context, inputs, choices
+        self.spec, self.device = choices.spec, device
         train, held_out = inputs.shards.split("train"), inputs.shards.split("validation")
-        length = self.spec.context
-        self.batches: Batches = Batches(train, settings.batch_size, length, settings.seed)
-        rows = min(settings.batch_size, settings.micro_batch or settings.batch_size)
-        self.validation: Validation = Validation(held_out, length, rows, settings.evaluation_tokens, self.device)
+        self.batches: Batches = Batches(train, choices.batch_size, self.spec.context, settings.seed)
+        rows = min(choices.batch_size, settings.micro_batch or choices.batch_size)
+        self.validation: Validation = Validation(held_out, self.spec.context, rows, settings.evaluation_tokens, device)
+        self.checkpoints = Checkpoints(context.checkpoints, keep_last=settings.keep_checkpoints, report=context.log)
+        rehearse(device)
+        self.memory = PeakMemory(device)
         self.model: Transformer = self._fresh_model()
 
     def decide(self, began: float) -> Decisions:
@@ -240,7 +275,7 @@ class _Pretraining:
         settings = self.settings
         self.context.progress(0, None, note="measuring this machine")
         seconds = settings.seconds if settings.seconds or settings.steps else DEFAULT_SECONDS
-        precision = self._fastest_precision() if settings.precision == "auto" else settings.precision
+        precision = self._precision()
         micro_batch = self._micro_batch(precision)
         pace = measure(
             self._step(self.model, precision, micro_batch),
@@ -260,42 +295,39 @@ class _Pretraining:
             sample_every=settings.sample_every,
             checkpoint_every=settings.checkpoint_every,
         )
-        return Decisions(self.device.type, torch.get_num_threads(), precision, micro_batch, plan, pace, peak)
+        threads = torch.get_num_threads()
+        return Decisions(self.choices, self.device.type, threads, precision, micro_batch, plan, pace, peak)
 
-    def predict(self, decisions: Decisions) -> dict[str, float]:
-        """Parameters, bytes and seconds, from the description and the measured pace."""
+    def predict(self, decisions: Decisions, *, done: int) -> dict[str, float]:
+        """Parameters, bytes, and seconds that are left after `done` steps: by the description and the measured pace."""
         number_format = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[decisions.precision]
         memory = count_memory(
             self.spec,
             batch=decisions.micro_batch,
-            optimizer="momentum" if self.settings.optimizer == "sgd" else self.settings.optimizer,
+            optimizer="momentum" if self.choices.optimizer == "sgd" else self.choices.optimizer,  # pyright: ignore[reportArgumentType]
             activations_in=number_format,  # pyright: ignore[reportArgumentType]
             gradient_checkpointing=self.settings.gradient_checkpointing,
         )
         return {
             "parameters": count_parameters(self.spec).total,
             "memory_bytes": memory.training,
-            "seconds": decisions.pace.predict(decisions.plan),
+            "seconds": decisions.pace.predict(decisions.plan) * (1 - done / decisions.plan.steps),
         }
 
-    def run(self, decisions: Decisions) -> Outcome:
-        """From the latest checkpoint, or from the beginning, to the end of the plan."""
+    def run(self, decisions: Decisions, checkpoint: Checkpoint | None) -> Outcome:
+        """From the checkpoint, or from the beginning, to the end of the plan."""
         import torch
 
-        from glassbox.training.checkpoints import Checkpoints
         from glassbox.training.loop import Loop
 
         torch.set_num_threads(decisions.threads)  # other sums round otherwise, and the bits would differ
-        checkpoints = Checkpoints(
-            self.context.checkpoints, keep_last=self.settings.keep_checkpoints, report=self.context.log
-        )
         step = self._step(self.model, decisions.precision, decisions.micro_batch)
         loop: Loop = Loop(
             step,
             self.batches,
             self._learning_rate(step.optimizer, decisions.plan.steps),
             self.validation,
-            checkpoints,
+            self.checkpoints,
             self.context,
             decisions.plan,
             patience=self.settings.patience,
@@ -304,15 +336,13 @@ class _Pretraining:
             matmul_peak=decisions.matmul_peak,
             sample=self._tell_sample,
         )
-        return loop.run(checkpoints.latest())
+        return loop.run(checkpoint)
 
     def _fresh_model(self) -> Transformer:
         from glassbox.engines.tensors import Transformer
 
-        settings = self.settings
-        model = Transformer(
-            self.spec, settings.seed, dropout=settings.dropout, checkpointing=settings.gradient_checkpointing
-        )
+        checkpointing = self.settings.gradient_checkpointing
+        model = Transformer(self.spec, self.settings.seed, dropout=self.choices.dropout, checkpointing=checkpointing)
         return model.to(self.device)
 
     def _step(self, model: Transformer, precision: str, micro_batch: int) -> TrainingStep:
@@ -322,7 +352,7 @@ class _Pretraining:
             model,
             self._optimizer(model),
             micro_batch=micro_batch,
-            clip=self.settings.clip,
+            clip=self.choices.clip,
             precision=precision,
             seed=self.settings.seed,
             compiled=self.settings.compile,
@@ -331,28 +361,28 @@ class _Pretraining:
     def _optimizer(self, model: Transformer) -> Optimizer:
         from glassbox.engines.tensors.optimizer import OPTIMIZERS
 
-        settings, options = self.settings, {}
-        if settings.learning_rate is not None:
-            options["learning_rate"] = settings.learning_rate
-        if settings.weight_decay is not None:
-            if settings.optimizer not in ("muon", "adamw"):
-                raise BadInput(f"{settings.optimizer} has no weight decay.", "Leave it out, or choose muon or adamw.")
-            options["weight_decay"] = settings.weight_decay
-        return OPTIMIZERS[settings.optimizer](model, **options)
+        choices, options = self.choices, {}
+        if choices.learning_rate is not None:
+            options["learning_rate"] = choices.learning_rate
+        if choices.weight_decay is not None:
+            if choices.optimizer not in ("muon", "adamw"):
+                raise BadInput(f"{choices.optimizer} has no weight decay.", "Leave it out, or choose muon or adamw.")
+            options["weight_decay"] = choices.weight_decay
+        return OPTIMIZERS[choices.optimizer](model, **options)
 
     def _learning_rate(self, optimizer: Optimizer, steps: int) -> Callable[[int], float]:
         from glassbox.training.schedules import Schedule
 
-        group = optimizer.param_groups[0]
+        group, choices = optimizer.param_groups[0], self.choices
         height = group["lr"] / group["lr_factor"]
-        return Schedule(self.settings.schedule, steps, height, warmup=int(self.settings.warmup * steps))
+        return Schedule(choices.schedule, steps, height, warmup=int(choices.warmup * steps), decay=choices.decay)
 
     def _micro_batch(self, precision: str) -> int:
         from glassbox.training.batch_size import find_batch_size, memory_limit, trial
 
-        settings = self.settings
+        settings, batch_size = self.settings, self.choices.batch_size
         if settings.micro_batch != 0:
-            return min(settings.micro_batch or settings.batch_size, settings.batch_size)
+            return min(settings.micro_batch or batch_size, batch_size)
         finding = find_batch_size(
             trial(
                 lambda size: self._step(self.model, precision, size),
@@ -361,21 +391,19 @@ class _Pretraining:
                 self.device,
             ),
             memory_limit=memory_limit(self.device, settings.memory_share),
-            largest=settings.batch_size,
+            largest=batch_size,
         )
         self.context.log(f"{finding.batch_size:,} windows at once: {finding.reason}.")
         return finding.batch_size
 
-    def _fastest_precision(self) -> str:
-        from glassbox.training.planning import seconds_per_call
+    def _precision(self) -> str:
+        """As it was given, or what makes the faster step."""
+        from glassbox.training.planning import fastest
 
+        if self.settings.precision != "auto":
+            return self.settings.precision
         rows = self.validation.batch_size
-
-        def seconds(precision: str) -> float:
-            step = self._step(self.model, precision, rows)
-            return seconds_per_call(lambda number: step(number, self.batches.batch(number), 0.0), self.device, 0.1)
-
-        return min(("fp32", "bf16"), key=seconds)
+        return fastest({name: self._step(self.model, name, rows) for name in ("fp32", "bf16")}, self.batches)
 
     def _sample(self) -> str:
         """How the model goes on from the end of a document: the same words for the same weights."""
@@ -397,8 +425,6 @@ def _sentence(beginning: str, values: dict[str, Any]) -> str:
 
 
 def _result(outcome: Outcome) -> dict[str, object]:
-    import math
-
     return {
         "finished": True,
         "steps": outcome.steps,

@@ -7,10 +7,11 @@ that becomes faster or slower later makes the run shorter or longer than asked f
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ import torch
 
 from glassbox.data.batches import Batches
 from glassbox.errors import BadInput
+from glassbox.spec import ModelSpec
 from glassbox.training.checkpoints import Checkpoint, Checkpoints
 from glassbox.training.loop import Plan
+from glassbox.training.schedules import Shape
 from glassbox.training.step import TrainingStep
 from glassbox.training.throughput import wait_for
 from glassbox.training.validation import Validation
@@ -56,9 +59,26 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Decisions:
-    """All that was found out by measuring before the first step, and that a resumed run must take as it is."""
+class Choices:
+    """What is trained, and how: by the recipe, or as a person chose instead. None leaves it to the optimiser."""
 
+    spec: ModelSpec
+    batch_size: int
+    optimizer: str
+    learning_rate: float | None
+    schedule: Shape
+    warmup: float
+    decay: float
+    weight_decay: float | None
+    clip: float
+    dropout: float
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """All that was settled before the first step, after some measuring, and that a resumed run must take as it is."""
+
+    choices: Choices
     device: str
     threads: int
     precision: str
@@ -68,7 +88,9 @@ class Decisions:
     matmul_peak: float
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        fields = asdict(self)
+        fields["choices"]["spec"] = self.choices.spec.model_dump(mode="json", exclude_unset=True)
+        return fields
 
     def save(self, file: Path) -> None:
         """Raises OSError."""
@@ -79,8 +101,10 @@ class Decisions:
         """Raises BadInput when the file is damaged."""
         try:
             fields = json.loads(file.read_bytes())
-            return cls(**{**fields, "plan": Plan(**fields["plan"]), "pace": Pace(**fields["pace"])})
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            choices = Choices(**{**fields["choices"], "spec": ModelSpec.checked(fields["choices"]["spec"])})
+            parts = {"choices": choices, "plan": Plan(**fields["plan"]), "pace": Pace(**fields["pace"])}
+            return cls(**{**fields, **parts})
+        except (OSError, ValueError, TypeError, KeyError, BadInput) as error:
             raise BadInput(
                 f"{file}, which says how this run was planned, is damaged: {error}.",
                 "Restore it from a backup, or start a new run.",
@@ -153,6 +177,21 @@ def measure(
         sample=timed(sample, device),
         checkpoint=saving,
     )
+
+
+def fastest(steps: Mapping[str, TrainingStep], batches: Batches, rounds: int = 3) -> str:
+    """Which of several ways of making a step takes the least time.
+
+    They take turns, so that the machine's other work falls on all alike. The learning rate is 0.
+    """
+    best = dict.fromkeys(steps, math.inf)
+    for number in range(1 + rounds):
+        batch = batches.batch(number)
+        for name, step in steps.items():
+            seconds = timed(functools.partial(step, number, batch, 0.0), step.device)
+            if number:  # the first step loads and prepares
+                best[name] = min(best[name], seconds)
+    return min(best, key=lambda name: best[name])
 
 
 def seconds_per_call(call: Callable[[int], object], device: torch.device, seconds: float) -> float:
