@@ -11,7 +11,7 @@ from arrays.differences import assert_backward, assert_slopes, drawn, slopes
 from glassbox.engines.arrays.attention import Attention, Surroundings, softmax
 from glassbox.engines.arrays.block import Block
 from glassbox.engines.arrays.embedding import Embedding, Output, add_rows
-from glassbox.engines.arrays.feedforward import ACTIVATIONS, FeedForward, GatedFeedForward
+from glassbox.engines.arrays.feedforward import ACTIVATIONS, FeedForward, GatedFeedForward, bend
 from glassbox.engines.arrays.loss import cross_entropy, cross_entropy_backward
 from glassbox.engines.arrays.network import Network
 from glassbox.engines.arrays.normalization import Norm, norm
@@ -48,6 +48,16 @@ def test_every_activation_returns_its_slope(name: Any):
 
 def slopes_of_each(activation: Any, x: Array, step: float = 1e-6) -> Array:
     return (activation(x + step)[0] - activation(x - step)[0]) / (2 * step)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_computed_in_chunks_is_the_same(name: Any, dtype: type):
+    joint = np.random.default_rng(0).normal(0, 3, (301, 400)).astype(dtype)
+    half = joint[:, 200:]  # a view, as of a gate beside the up matrix
+    for found, expected in zip(bend(ACTIVATIONS[name], half), ACTIVATIONS[name](half.copy()), strict=True):
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("bias", [False, True])

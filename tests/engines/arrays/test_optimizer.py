@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from glassbox.engines import arrays
+from glassbox.engines import arrays, tensors
 from glassbox.engines.arrays import optimizer
+from glassbox.engines.tensors import optimizer as tensors_optimizer
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec
 
@@ -82,6 +83,20 @@ def test_training_goes_on_from_the_state_as_if_it_had_never_stopped(name: str):
     whole.train_step(TOKENS, TOKENS, first)
     resumed.train_step(TOKENS, TOKENS, third)
     np.testing.assert_array_equal(whole.parameters.values, resumed.parameters.values)
+
+
+def test_training_goes_on_from_the_state_of_pytorch():
+    theirs = tensors.Transformer(SPEC, seed=3).double()
+    their_optimizer = tensors_optimizer.AdamW(theirs)
+    tokens = torch.tensor(TOKENS)
+    theirs.train_step(tokens, tokens, their_optimizer)
+    ours = arrays.Transformer(SPEC, weights=theirs.weights(), dtype=np.float64)
+    own = optimizer.AdamW(ours)
+    own.load_named_state(their_optimizer.named_state())
+    theirs.train_step(tokens, tokens, their_optimizer)
+    ours.train_step(TOKENS, TOKENS, own)
+    for name, weight in theirs.weights().items():
+        np.testing.assert_allclose(ours.weights()[name], weight.numpy(), atol=1e-11, err_msg=name)
 
 
 def test_the_state_has_the_names_and_shapes_of_the_weights():

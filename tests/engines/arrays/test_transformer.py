@@ -41,6 +41,16 @@ def test_reading_with_a_cache_gives_the_logits_of_reading_at_once(fields: dict[s
     assert cache.length == 8
 
 
+def test_padding_stays_unseen_with_a_cache_too():
+    model = arrays.Transformer(SPEC, dtype=np.float64)
+    present = TOKENS > 2
+    expected, _ = model.forward(TOKENS, present=present)
+    cache = arrays.Cache(SPEC, 5, 8, np.float64)
+    first, _ = model.forward(TOKENS[:, :5], present=present[:, :5], cache=cache)
+    second, _ = model.forward(TOKENS[:, 5:], present=present, cache=cache)
+    np.testing.assert_allclose(np.concatenate((first, second), 1), expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("fields", [*CACHED, {"kind": "encoder"}])
 def test_generation_is_what_the_plain_definition_gives_also_beyond_the_context(fields: dict[str, Any]):
     model = arrays.Transformer(SPEC.replace(**fields), dtype=np.float64)
@@ -126,6 +136,10 @@ def test_only_the_latest_forward_pass_goes_backward_and_once():
     model.backward(late)
     with pytest.raises(AssertionError):
         model.backward(late)
+    _, cached = model.forward(TOKENS, TARGETS, cache=arrays.Cache(SPEC, 5, 8))
+    assert cached.loss == pytest.approx(late.loss, rel=1e-6)
+    with pytest.raises(AssertionError):
+        model.backward(cached)
     _, without = model.forward(TOKENS)
     with pytest.raises(AssertionError):
         model.backward(without)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -56,22 +56,26 @@ class Optimizer:
             state |= {f"{name}.{kind}": part for name, part in self.model.parameters.apart(flat).items()}
         return state
 
-    def load_named_state(self, state: Mapping[str, Array]) -> None:
-        """Copy in what `named_state` gave. Raises BadInput, changing nothing, when it is of another kind or model."""
+    def load_named_state(self, state: Mapping[str, Any]) -> None:
+        """Copy in what `named_state` gave, of whatever engine.
+
+        Raises BadInput, changing nothing, when it is of another kind of optimiser or another model.
+        """
+        given = {name: np.asarray(held) for name, held in state.items()}
         own = self.named_state()
-        if differing := sorted(own.keys() ^ state.keys()):
+        if differing := sorted(own.keys() ^ given.keys()):
             raise BadInput(
                 f"The optimiser's state doesn't fit: {differing[0]} is in only one of the two.",
                 "Resume with the model and the optimiser that wrote it.",
             )
         for name, array in own.items():
-            if array.shape != tuple(state[name].shape):
+            if array.shape != given[name].shape:
                 raise BadInput(
-                    f"The optimiser's {name} has shape {tuple(state[name].shape)} instead of {array.shape}.",
+                    f"The optimiser's {name} has shape {given[name].shape} instead of {array.shape}.",
                     "Resume with the model that wrote it.",
                 )
         for name, array in own.items():
-            array[...] = np.asarray(state[name])
+            array[...] = given[name]
         self.steps = int(own["steps"])
 
 

@@ -105,13 +105,14 @@ class Transformer(interface.Transformer):
         if self.spec.head == "language":
             logits = logits.reshape(batch, length, -1)
         self._shared = shares > 1
-        self._latest = details = Details(loss, collect.values)
+        details = Details(loss, collect.values)
+        self._latest = details if cache is None else None  # what a cache holds has no way back to the weights
         return logits, details
 
     def backward(self, details: Details) -> None:
-        """Add the gradients of `details.loss` to those held. Only of the latest forward pass, and once."""
+        """Add the gradients of `details.loss` to those held. Of the latest forward pass, once, and not of a cache."""
         assert details.loss is not None, "backward needs a forward pass with targets"
-        assert details is self._latest, "the values of this forward pass are gone: each goes backward once, at once"
+        assert details is self._latest, "only the latest forward pass goes backward, once, and none with a cache"
         self._latest = None
         if not self.has_gradients:
             self.parameters.gradients.fill(0)
