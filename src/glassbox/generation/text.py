@@ -1,0 +1,46 @@
+"""From the bytes of tokens to text that can be shown at once."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+
+
+class TextStream:
+    """Turns the bytes of one answer, token by token, into pieces of text.
+
+    A piece never ends within a character, and never holds what may turn out to be the beginning of a stop text.
+    """
+
+    def __init__(self, stop: Sequence[str] = ()) -> None:
+        self.stopped = False
+        self._stop = tuple(stop)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
+
+    def add(self, token: bytes) -> str:
+        """The text that is certain now. With a stop text in it, all before the first one, and `stopped` is set."""
+        text = self._held + self._decoder.decode(token)
+        if not self._stop:
+            return text
+        self._held = ""
+        ends = [at for at in map(text.find, self._stop) if at >= 0]
+        if ends:
+            self.stopped = True
+            return text[: min(ends)]
+        certain = len(text) - self._may_begin_stop(text)
+        self._held = text[certain:]
+        return text[:certain]
+
+    def end(self) -> str:
+        """What was held back; a character that was never finished is U+FFFD."""
+        rest, self._held = self._held + self._decoder.decode(b"", final=True), ""
+        return "" if self.stopped else rest
+
+    def _may_begin_stop(self, text: str) -> int:
+        """Characters at the end of the text that a stop text begins with: of all fits, the longest."""
+        longest = min(len(text), max(map(len, self._stop)) - 1)
+        for size in range(longest, 0, -1):
+            if any(stop.startswith(text[-size:]) for stop in self._stop):
+                return size
+        return 0
