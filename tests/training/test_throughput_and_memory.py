@@ -63,3 +63,11 @@ print(memory.bytes() - count_memory(spec, batch=8, optimizer="muon").training)
         for how in ("rehearsed", "cold")
     ]
     assert unexplained[0] < 0.7 * unexplained[1]
+
+
+def test_a_forgotten_peak_is_not_told() -> None:
+    memory = PeakMemory(CPU)
+    block = torch.ones(50_000_000)
+    del block
+    memory.forget_peak()
+    assert memory.bytes() < 150_000_000

@@ -247,6 +247,7 @@ class _Pretraining:
         import torch
 
         from glassbox.data.batches import Batches
+        from glassbox.engines.tensors import Transformer
         from glassbox.training.checkpoints import Checkpoints
         from glassbox.training.memory import PeakMemory, rehearse
         from glassbox.training.validation import Validation
@@ -262,12 +263,15 @@ class _Pretraining:
         self.checkpoints = Checkpoints(context.checkpoints, keep_last=settings.keep_checkpoints, report=context.log)
         rehearse(device)
         self.memory = PeakMemory(device)
-        self.model: Transformer = self._fresh_model()
+        checkpointing = settings.gradient_checkpointing
+        model = Transformer(self.spec, settings.seed, dropout=choices.dropout, checkpointing=checkpointing)
+        self.model: Transformer = model.to(device)
 
     def decide(self, began: float) -> Decisions:
         """Measure this machine a little, and settle all that follows from it."""
         import torch
 
+        from glassbox.engines.initialization import initial_weights
         from glassbox.training.planning import Decisions, decide, measure
         from glassbox.training.step import FORMATS
         from glassbox.training.throughput import matmul_peak
@@ -278,7 +282,7 @@ class _Pretraining:
         precision = self._precision()
         micro_batch = self._micro_batch(precision)
         pace = measure(
-            self._step(self.model, precision, micro_batch),
+            self._step(self._optimizer(), precision, micro_batch),
             self.batches,
             self.validation,
             self._sample,
@@ -286,7 +290,7 @@ class _Pretraining:
             min(LONGEST_MEASURED, SHARE_MEASURED * (seconds or LONGEST_MEASURED)),
         )
         peak = matmul_peak(self.device, FORMATS[precision])
-        self.model.load_weights(self._fresh_model().weights())
+        self.model.load_weights(initial_weights(self.spec, settings.seed))
         plan = decide(
             pace,
             steps=settings.steps,
@@ -321,7 +325,8 @@ class _Pretraining:
         from glassbox.training.loop import Loop
 
         torch.set_num_threads(decisions.threads)  # other sums round otherwise, and the bits would differ
-        step = self._step(self.model, decisions.precision, decisions.micro_batch)
+        self.memory.forget_peak()  # what measuring took isn't what training takes
+        step = self._step(self._optimizer(), decisions.precision, decisions.micro_batch)
         loop: Loop = Loop(
             step,
             self.batches,
@@ -331,34 +336,38 @@ class _Pretraining:
             self.context,
             decisions.plan,
             patience=self.settings.patience,
-            identity=self.settings.model_dump(mode="json") | self.inputs.identity,
+            identity=self._identity(decisions),
             flops_per_token=count_flops(self.spec).training,
             matmul_peak=decisions.matmul_peak,
             sample=self._tell_sample,
         )
         return loop.run(checkpoint)
 
-    def _fresh_model(self) -> Transformer:
-        from glassbox.engines.tensors import Transformer
+    def _identity(self, decisions: Decisions) -> dict[str, object]:
+        """What a checkpoint must have in common with the run that goes on from it."""
+        decided = {name: getattr(decisions, name) for name in ("threads", "precision", "micro_batch")}
+        return {
+            **self.settings.model_dump(mode="json"),
+            **self.inputs.identity,
+            "decided": decided | {"steps": decisions.plan.steps},
+        }
 
-        checkpointing = self.settings.gradient_checkpointing
-        model = Transformer(self.spec, self.settings.seed, dropout=self.choices.dropout, checkpointing=checkpointing)
-        return model.to(self.device)
-
-    def _step(self, model: Transformer, precision: str, micro_batch: int) -> TrainingStep:
+    def _step(
+        self, optimizer: Optimizer, precision: str, micro_batch: int, *, compiled: bool | None = None
+    ) -> TrainingStep:
         from glassbox.training.step import TrainingStep
 
         return TrainingStep(
-            model,
-            self._optimizer(model),
+            self.model,
+            optimizer,
             micro_batch=micro_batch,
             clip=self.choices.clip,
             precision=precision,
             seed=self.settings.seed,
-            compiled=self.settings.compile,
+            compiled=self.settings.compile if compiled is None else compiled,
         )
 
-    def _optimizer(self, model: Transformer) -> Optimizer:
+    def _optimizer(self) -> Optimizer:
         from glassbox.engines.tensors.optimizer import OPTIMIZERS
 
         choices, options = self.choices, {}
@@ -368,7 +377,7 @@ class _Pretraining:
             if choices.optimizer not in ("muon", "adamw"):
                 raise BadInput(f"{choices.optimizer} has no weight decay.", "Leave it out, or choose muon or adamw.")
             options["weight_decay"] = choices.weight_decay
-        return OPTIMIZERS[choices.optimizer](model, **options)
+        return OPTIMIZERS[choices.optimizer](self.model, **options)
 
     def _learning_rate(self, optimizer: Optimizer, steps: int) -> Callable[[int], float]:
         from glassbox.training.schedules import Schedule
@@ -385,7 +394,7 @@ class _Pretraining:
             return min(settings.micro_batch or batch_size, batch_size)
         finding = find_batch_size(
             trial(
-                lambda size: self._step(self.model, precision, size),
+                lambda size: self._step(self._optimizer(), precision, size),
                 self.inputs.shards.split("train"),
                 self.spec.context,
                 self.device,
@@ -403,7 +412,9 @@ class _Pretraining:
         if self.settings.precision != "auto":
             return self.settings.precision
         rows = self.validation.batch_size
-        return fastest({name: self._step(self.model, name, rows) for name in ("fp32", "bf16")}, self.batches)
+        optimizer = self._optimizer()
+        steps = {name: self._step(optimizer, name, rows, compiled=False) for name in ("fp32", "bf16")}
+        return fastest(steps, self.batches)
 
     def _sample(self) -> str:
         """How the model goes on from the end of a document: the same words for the same weights."""

@@ -35,11 +35,14 @@ class PeakMemory:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            self._before = torch.cuda.memory_allocated(device)
+        self._before = memory_in_use(device)
+        self.forget_peak()
+
+    def forget_peak(self) -> None:
+        """Count the peak from now on, still above what was taken at the beginning."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
             return
-        self._before = psutil.Process().memory_info().rss
         with contextlib.suppress(OSError):  # Linux forgets its high-water mark when asked so; others don't
             Path("/proc/self/clear_refs").write_text("5")
 

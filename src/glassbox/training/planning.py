@@ -166,10 +166,12 @@ def measure(
     per_step = seconds_per_call(lambda number: step(number, batches.batch(number), 0.0), device, seconds)
     validation.sampled_loss(step.loss)
     evaluation = timed(lambda: validation.sampled_loss(step.loss), device)
-    store = Checkpoints(scratch)
     held = Checkpoint(0, {"weights": step.model.weights(), "optimizer": step.optimizer.named_state()})
-    saving = timed(lambda: store.save(held), device)
-    store.remove()
+    store = Checkpoints(scratch)
+    try:
+        saving = timed(lambda: store.save(held), device)
+    finally:
+        store.remove()
     return Pace(
         step=per_step,
         evaluation=evaluation,
