@@ -15,14 +15,14 @@ from glassbox.engines.scalars import optimizer
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(st.data(), specs(), SEEDS)
 def test_any_decoder_and_encoder_gives_the_same_logits_loss_values_and_gradients(data: Any, spec: Any, seed: int):
     assert_same_step(scalars, spec, data.draw(batches(spec)), seed)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(st.data(), specs(), SEEDS)
 def test_three_steps_of_training_give_the_same_weights(name: str, data: Any, spec: Any, seed: int):
     assert_same_training(scalars, optimizer, name, spec, data.draw(batches(spec)), seed)
