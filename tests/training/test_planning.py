@@ -1,21 +1,19 @@
 """From seconds to steps, and how often to do what."""
 
 import math
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import SPEC, assert_same_bits, make_step
+from tiny import SPEC, make_step
 
-from glassbox.data.batches import Batch, Batches
+from glassbox.data.batches import Batches
 from glassbox.data.shards import Shards
 from glassbox.errors import BadInput
 from glassbox.training.loop import Plan
-from glassbox.training.planning import Pace, decide, fastest, measure, seconds_per_call, timed
-from glassbox.training.step import StepResult, TrainingStep
+from glassbox.training.planning import Pace, decide, measure, seconds_per_call, timed
 from glassbox.training.validation import Validation
 
 SECONDS = st.floats(0.001, 50)
@@ -81,19 +79,6 @@ def test_measuring_goes_on_for_the_time_given(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     assert seconds_per_call(call, torch.device("cpu"), seconds=4.0) == 0.5
     assert timed(lambda: call(1), torch.device("cpu")) == 0.5
-
-
-def test_the_fastest_of_several_steps_is_found_and_weights_stay(batches: Batches) -> None:
-    class Slow(TrainingStep):
-        def __call__(self, step: int, batch: Batch, learning_rate: float) -> StepResult:
-            time.sleep(0.05)
-            return super().__call__(step, batch, learning_rate)
-
-    quick = make_step()
-    slow = Slow(quick.model, quick.optimizer, micro_batch=8)
-    before = {name: weight.clone() for name, weight in quick.model.weights().items()}
-    assert fastest({"slow": slow, "quick": quick}, batches) == "quick"
-    assert_same_bits(before, quick.model.weights())
 
 
 def test_a_machine_is_measured_by_doing_each_thing(shards: Shards, batches: Batches, tmp_path: Path) -> None:

@@ -181,12 +181,12 @@ def _checked_inputs(settings: Settings, context: Context) -> _Inputs:
 def _choose(settings: Settings, inputs: _Inputs, device: torch.device) -> Choices:
     """The recipe for this text, time and device, with what was chosen otherwise. Raises BadInput."""
     from glassbox.training.planning import Choices
+    from glassbox.training.precision import CANDIDATES, check_precision
     from glassbox.training.recipe import recommend
-    from glassbox.training.step import FORMATS
     from glassbox.training.throughput import matmul_peak
 
-    formats = ("fp32", "bf16") if settings.precision == "auto" else (settings.precision,)
-    speed = SUSTAINED * max(matmul_peak(device, FORMATS[name]) for name in formats)
+    formats = CANDIDATES if settings.precision == "auto" else (settings.precision,)
+    speed = SUSTAINED * max(matmul_peak(device, check_precision(name, device)) for name in formats)
     tokens = inputs.shards.split("train").token_count
     recipe = recommend(tokens, inputs.shards.vocabulary_size, settings.seconds or DEFAULT_SECONDS, speed)
 
@@ -273,7 +273,7 @@ class _Pretraining:
 
         from glassbox.engines.initialization import initial_weights
         from glassbox.training.planning import Decisions, decide, measure
-        from glassbox.training.step import FORMATS
+        from glassbox.training.precision import FORMATS
         from glassbox.training.throughput import matmul_peak
 
         settings = self.settings
@@ -407,14 +407,14 @@ class _Pretraining:
 
     def _precision(self) -> str:
         """As it was given, or what makes the faster step."""
-        from glassbox.training.planning import fastest
+        from glassbox.training.planning import timed
+        from glassbox.training.precision import CANDIDATES, fastest_precision
 
         if self.settings.precision != "auto":
             return self.settings.precision
-        rows = self.validation.batch_size
-        optimizer = self._optimizer()
-        steps = {name: self._step(optimizer, name, rows, compiled=False) for name in ("fp32", "bf16")}
-        return fastest(steps, self.batches)
+        optimizer, rows, batch = self._optimizer(), self.validation.batch_size, self.batches.batch(0)
+        steps = {name: self._step(optimizer, name, rows, compiled=False) for name in CANDIDATES}
+        return fastest_precision(lambda name: timed(lambda: steps[name](0, batch, 0.0), self.device))
 
     def _sample(self) -> str:
         """How the model goes on from the end of a document: the same words for the same weights."""

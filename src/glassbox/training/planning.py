@@ -7,11 +7,10 @@ that becomes faster or slower later makes the run shorter or longer than asked f
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -164,7 +163,6 @@ def measure(
     device = step.device
     step.model.train()
     per_step = seconds_per_call(lambda number: step(number, batches.batch(number), 0.0), device, seconds)
-    validation.sampled_loss(step.loss)
     evaluation = timed(lambda: validation.sampled_loss(step.loss), device)
     held = Checkpoint(0, {"weights": step.model.weights(), "optimizer": step.optimizer.named_state()})
     store = Checkpoints(scratch)
@@ -179,21 +177,6 @@ def measure(
         sample=timed(sample, device),
         checkpoint=saving,
     )
-
-
-def fastest(steps: Mapping[str, TrainingStep], batches: Batches, rounds: int = 3) -> str:
-    """Which of several ways of making a step takes the least time.
-
-    They take turns, so that the machine's other work falls on all alike. The learning rate is 0.
-    """
-    best = dict.fromkeys(steps, math.inf)
-    for number in range(1 + rounds):
-        batch = batches.batch(number)
-        for name, step in steps.items():
-            seconds = timed(functools.partial(step, number, batch, 0.0), step.device)
-            if number:  # the first step loads and prepares
-                best[name] = min(best[name], seconds)
-    return min(best, key=lambda name: best[name])
 
 
 def seconds_per_call(call: Callable[[int], object], device: torch.device, seconds: float) -> float:

@@ -19,8 +19,7 @@ from glassbox.data.batches import Batch
 from glassbox.engines.interface import IGNORED
 from glassbox.engines.tensors import Transformer
 from glassbox.engines.tensors.optimizer import Optimizer
-
-FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from glassbox.training.precision import FORMATS
 
 
 class StepResult(NamedTuple):
