@@ -55,7 +55,10 @@ class Settings(StageSettings):
         default=1.0, ge=-100, le=100, description="Of beam search: above 0 favours long answers."
     )
     alternatives: int | None = Field(
-        default=None, ge=0, le=1000, description="Tell each token's log-probability and this many likeliest ones."
+        default=None,
+        ge=0,
+        le=1000,
+        description="Tell each token's log-probability and this many of the likeliest; with beams, the tree.",
     )
 
 
@@ -121,7 +124,7 @@ def _write_at_once(
 
 
 def _search(settings: Settings, context: Context, decoder: Decoder, tokenizer: Tokenizer) -> list[dict[str, object]]:
-    """The best answers to each prompt by beam search, with the tree of all hypotheses followed."""
+    """The best answers to each prompt by beam search; on request the tree of all hypotheses followed stands with the first."""
     from glassbox.generation import beam_search
 
     decoding = _decoding(settings, tokenizer)
@@ -143,13 +146,8 @@ def _search(settings: Settings, context: Context, decoder: Decoder, tokenizer: T
         for place, hypothesis in enumerate(search.hypotheses[: settings.samples]):
             text = tokenizer.decode(token for token in hypothesis.ids if token not in decoding.end_tokens)
             context.text(f"sample {len(found) + 1}", prompt + text)
-            answer: dict[str, object] = {
-                "prompt": prompt,
-                "text": text,
-                "ids": list(hypothesis.ids),
-                "score": hypothesis.score,
-            }
-            if place == 0:
+            answer: dict[str, object] = {"prompt": prompt, "text": text, "score": hypothesis.score}
+            if place == 0 and settings.alternatives is not None:
                 answer["tree"] = [asdict(node) for node in search.nodes]
             found.append(answer)
         context.progress(number + 1, len(settings.prompt), unit="prompts", note="searching")
@@ -179,13 +177,8 @@ def _decoding(settings: Settings, tokenizer: Tokenizer) -> Decoding:
 
 
 def _told(answer: Completion, tokenizer: Tokenizer) -> dict[str, object]:
-    """A completion as JSON; ids are told with their text, which may be part of a character."""
-    told: dict[str, object] = {
-        "prompt": answer.prompt,
-        "text": answer.text,
-        "finish": answer.finish,
-        "ids": list(answer.ids),
-    }
+    """A completion as JSON; a token's text may be part of a character."""
+    told: dict[str, object] = {"prompt": answer.prompt, "text": answer.text, "finish": answer.finish}
     if answer.likelihoods is not None:
         told["tokens"] = [
             {
