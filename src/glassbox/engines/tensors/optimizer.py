@@ -63,6 +63,17 @@ class Optimizer(torch.optim.Optimizer):
     def _begin(self, parameter: Tensor) -> None:
         self.state[parameter] = {name: torch.zeros_like(parameter) for name in self.tensors}
 
+    @property
+    def learning_rate(self) -> float:
+        """The run's learning rate of the next step; setting it sets that of every group."""
+        group = self.param_groups[0]
+        return group["lr"] / group["lr_factor"]
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = rate * group["lr_factor"]
+
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Update every weight that has a gradient."""
@@ -85,8 +96,12 @@ class Optimizer(torch.optim.Optimizer):
                     state[f"{weight}.{kind}"] = part
         return state
 
-    def load_named_state(self, state: Mapping[str, Tensor]) -> None:
-        """Copy in what `named_state` gave. Raises BadInput, changing nothing, when it is of another kind or model."""
+    def load_named_state(self, state: Mapping[str, Any]) -> None:
+        """Copy in what `named_state` gave, of whatever engine: tensors or arrays.
+
+        Raises BadInput, changing nothing, when it is of another kind of optimiser or another model.
+        """
+        state = {name: torch.as_tensor(held) for name, held in state.items()}
         own = self.named_state()
         if differing := sorted(own.keys() ^ state.keys()):
             raise BadInput(
@@ -200,7 +215,7 @@ class Muon(Optimizer):
         embedding_rate: float = 0.1,
         output_rate: float = 0.01,
         vector_rate: float = 0.01,
-        momentum: float = 0.95,
+        momentum: float = 0.9,
         momentum_warmup: int = 0,
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.8, 0.95),
@@ -260,6 +275,18 @@ class Muon(Optimizer):
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "muon": Muon}
+
+
+def clip_gradients(model: Transformer, limit: float) -> float:
+    """Scale all gradients down together so that their norm is at most `limit` (Pascanu et al. 2013, §3.2).
+
+    Returns the norm of before, over all gradients as one vector; 0 when there are none.
+    """
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients).item()
+    if norm > limit:
+        torch._foreach_mul_(gradients, limit / norm)
+    return norm
 
 
 def role_of(name: str, dimensions: int, *, tied: bool) -> str:
