@@ -124,7 +124,7 @@ def _write_at_once(
 
 
 def _search(settings: Settings, context: Context, decoder: Decoder, tokenizer: Tokenizer) -> list[dict[str, object]]:
-    """The best answers to each prompt by beam search; on request the tree of all hypotheses followed stands with the first."""
+    """The best answers to each prompt by beam search; the first holds the tree of all hypotheses on request."""
     from glassbox.generation import beam_search
 
     decoding = _decoding(settings, tokenizer)
