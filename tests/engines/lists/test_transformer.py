@@ -35,6 +35,13 @@ class TestLists(EngineBehaviour):
         assert after[0][0][2] != before[0][0][2]
         assert after[0][0][:2] == before[0][0][:2]
 
+    def test_values_kept_stay_what_they_were_when_the_weights_change(self):
+        model = self.model(SPEC)
+        _, details = model.forward(TOKENS, TARGETS, keep="embedding.*")
+        before = str(details.values)
+        model.train_step(TOKENS, TARGETS, optimizer.SGD(model, 0.5))
+        assert str(details.values) == before
+
     def test_a_loss_is_a_number(self):
         _, details = self.model().forward(TOKENS, TARGETS)
         assert isinstance(details.loss, float)

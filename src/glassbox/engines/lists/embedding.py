@@ -25,13 +25,14 @@ class Embedding:
 
     def forward(self, tokens: Sequence[int], start: int, tables: Tables, keep: Keep) -> Matrix:
         """xᵢ = scale · E[tokenᵢ] + P[i]: ids (length,), which stand at `start` and after -> (length, width)"""
-        x: Matrix = [self.tokens.value[token] for token in tokens]
+        x: Matrix = [self.tokens.value[token][:] for token in tokens]  # a copy: the optimiser writes into the rows
         if self.scale != 1:
             x = [[self.scale * number for number in vector] for vector in x]
         keep("token_vectors", x)
         if self.kind in ("learned", "sinusoidal"):
             end = start + len(tokens)
-            vectors = self.positions.value[start:end] if self.positions else tables.sinusoidal(start, end)
+            table = tables.sinusoidal(start, end) if self.positions is None else self.positions.value[start:end]
+            vectors = [row[:] for row in table]
             keep("position_vectors", vectors)
             x = added(x, vectors)
         keep("output", x)

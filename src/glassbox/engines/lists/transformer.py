@@ -32,8 +32,6 @@ from glassbox.engines.lists.positions import Tables, visible
 from glassbox.engines.values import Keep, keeping
 from glassbox.spec import ModelSpec
 
-Rows = Sequence[Sequence[int]]
-
 
 class RowSaved(NamedTuple):
     """What the backward pass of one sequence needs of its forward pass."""
@@ -175,7 +173,7 @@ class Transformer(interface.Transformer):
         for parameter in self.parameters.values():
             parameter.gradient = None
 
-    def batch(self, rows: Rows) -> list[list[int]]:
+    def batch(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
         return [list(row) for row in rows]
 
     def most_likely(self, logits: Vector) -> int:

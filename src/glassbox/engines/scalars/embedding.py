@@ -29,7 +29,7 @@ class Embedding:
         keep("token_vectors", x)
         if self.kind in ("learned", "sinusoidal"):
             end = start + len(tokens)
-            vectors = self.positions[start:end] if self.positions else tables.sinusoidal(start, end)
+            vectors = self.positions[start:end] if self.positions is not None else tables.sinusoidal(start, end)
             keep("position_vectors", vectors)
             x = [[a + b for a, b in zip(*both, strict=True)] for both in zip(x, vectors, strict=True)]
         keep("output", x)

@@ -35,8 +35,6 @@ from glassbox.engines.scalars.value import Matrix, Value, numbers, total
 from glassbox.engines.values import Keep, keeping
 from glassbox.spec import ModelSpec
 
-Rows = Sequence[Sequence[int]]
-
 
 class Transformer(interface.Transformer):
     """A decoder or an encoder of any spec without experts.
@@ -81,7 +79,8 @@ class Transformer(interface.Transformer):
 
         Lists of ids are taken as well as arrays and tensors.
 
-        The values kept are `Value`s: after `backward` their `grad` is there to be read as well.
+        The values kept are `Value`s: after `backward` their `grad` is there to be read as well. Vectors that the model
+        reads from a table and uses as they are, are the weights themselves.
         """
         wanted = (keep,) if isinstance(keep, str) else tuple(keep)
         rows = checked_tokens(tokens, self.spec)
@@ -157,7 +156,7 @@ class Transformer(interface.Transformer):
                 value.grad = 0.0
         self.has_gradients = False
 
-    def batch(self, rows: Rows) -> list[list[int]]:
+    def batch(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
         return [list(row) for row in rows]
 
     def most_likely(self, logits: Sequence[float]) -> int:
