@@ -1,6 +1,7 @@
 """Training steps of the arrays engine beside a plain PyTorch loop, and beside the plain scalar program.
 
     python benchmarks/arrays.py [--rounds 40] [--threads 2]
+    python benchmarks/arrays.py --threads 1 --seconds processor          on a machine that others use at the same time
 
 First nanoGPT's setting for a CPU (4 layers of width 128, 12 windows of 64 tokens, float32, AdamW) against the usual
 eager PyTorch model and against the tensors engine, with exact GELU and with the tanh one. Then a step of microgpt's
@@ -37,7 +38,10 @@ RATE, BETAS, DECAY = 1e-3, (0.9, 0.99), 0.1
 NAMES = ("emma", "olivia", "charlotte", "amelia", "sophia", "isabella", "ava", "evelyn")
 END = 26  # the token before and after a name; a to z are 0 to 25
 
+IN_A_ROW = 100
+
 Step = Callable[[int], float]  # number of the step -> loss
+Clock = Callable[[], float]  # seconds
 
 
 class PlainBlock(nn.Module):
@@ -133,69 +137,108 @@ def nanogpt_steps(activation: Any, rounds: int, threads: int) -> dict[str, Step]
     }
 
 
-def microgpt_steps() -> dict[str, Step]:
-    """The plain program first, then the engine with the same weights."""
-    random.seed(42)
-    matrices = microgpt.build_parameters(27, 1, 16, 16)
-    values = [value for matrix in matrices.values() for row in matrix for value in row]
+def microgpt_model(matrices: Any) -> Step:
+    """The engine's step of microgpt's size, with the weights of the plain program."""
     drawn = {name: np.array([[value.data for value in row] for row in rows]) for name, rows in matrices.items()}
     names = {"wte": "embedding.tokens", "wpe": "embedding.positions", "lm_head": "output.weight"}
     for part, own in {"wq": "query", "wk": "key", "wv": "value", "wo": "output"}.items():
         names[f"layer0.attn_{part}"] = f"blocks.0.attention.{own}"
     names |= {"layer0.mlp_fc1": "blocks.0.feedforward.up", "layer0.mlp_fc2": "blocks.0.feedforward.down"}
-    model = arrays.Transformer(
-        preset("microgpt"), weights={names[name]: weight for name, weight in drawn.items()}, dtype=np.float64
-    )
-    optimizer, program = Adam(model, 0.01, betas=(0.85, 0.99)), microgpt.Adam(values, 0.01, 0.85, 0.99)
+    weights = {names[name]: weight for name, weight in drawn.items()}
+    model = arrays.Transformer(preset("microgpt"), weights=weights, dtype=np.float64)
+    optimizer = Adam(model, 0.01, betas=(0.85, 0.99))
 
-    def tokens(number: int) -> list[int]:
-        return [END, *(ord(letter) - ord("a") for letter in NAMES[number % len(NAMES)]), END]
+    def step(number: int) -> float:
+        row = name_tokens(number)
+        return model.train_step(np.array([row[:-1]]), np.array([row[1:]]), optimizer)
 
-    def plain(number: int) -> float:
-        loss = microgpt.name_loss(tokens(number), matrices, 1, 4, 16)
+    return step
+
+
+def microgpt_program(matrices: Any) -> Step:
+    """A step of microgpt.py."""
+    values = [value for matrix in matrices.values() for row in matrix for value in row]
+    optimizer = microgpt.Adam(values, 0.01, 0.85, 0.99)
+
+    def step(number: int) -> float:
+        loss = microgpt.name_loss(name_tokens(number), matrices, 1, 4, 16)
         for value in values:
             value.grad = 0.0
         loss.backward()
-        program.step(number, math.inf)  # of infinitely many steps: the rate stays
+        optimizer.step(number, math.inf)  # of infinitely many steps: the rate stays
         return loss.data
 
-    def ours(number: int) -> float:
-        row = tokens(number)
-        return model.train_step(np.array([row[:-1]]), np.array([row[1:]]), optimizer)
-
-    return {"plain program": plain, "arrays": ours}
+    return step
 
 
-def race(title: str, steps: dict[str, Step], rounds: int) -> None:
-    """All take turns; the first is what the others are compared with."""
+def name_tokens(number: int) -> list[int]:
+    return [END, *(ord(letter) - ord("a") for letter in NAMES[number % len(NAMES)]), END]
+
+
+def race_microgpt(rounds: int, clock: Clock) -> None:
+    """One step of the plain program, then `IN_A_ROW` of ours, as in training, where a step follows a step."""
+    random.seed(42)
+    matrices = microgpt.build_parameters(27, 1, 16, 16)
+    ours, timed = microgpt_model(matrices), microgpt_model(matrices)
+    plain = microgpt_program(matrices)
+    plain_times, times, apart = [], [], 0.0
+    for number in range(rounds):
+        began = clock()
+        loss = plain(number)
+        plain_times.append(clock() - began)
+        apart = max(apart, abs(ours(number) - loss))
+        began = clock()
+        for each in range(IN_A_ROW):
+            timed(each)
+        times.append((clock() - began) / IN_A_ROW)
+    report("microgpt's size, one name a step", {"plain program": plain_times, "arrays": times}, {"arrays": apart})
+
+
+def race(title: str, steps: dict[str, Step], rounds: int, clock: Clock) -> None:
+    """All take turns, a step at a time."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     losses: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(rounds):
         for name, step in steps.items():
-            began = time.perf_counter()
+            began = clock()
             losses[name].append(step(number))
-            times[name].append(time.perf_counter() - began)
-    first = next(iter(steps))
+            times[name].append(clock() - began)
+    first, *others = losses
+    pairs = {name: zip(losses[name], losses[first], strict=True) for name in others}
+    report(title, times, {name: max(abs(a - b) for a, b in both) for name, both in pairs.items()})
+
+
+def report(title: str, times: dict[str, list[float]], apart: dict[str, float]) -> None:
+    """A line for each; the first is what the others are compared with."""
+    first = next(iter(times))
     print(f"\n{title}\n{'':16}{'ms a step':>10}{'least':>10}{f'x {first}':>18}{'losses apart by':>18}")
-    for name in steps:
-        median, least = 1_000 * statistics.median(times[name]), 1_000 * min(times[name])
-        faster = statistics.median(a / b for a, b in zip(times[first], times[name], strict=True))
-        apart = max(abs(a - b) for a, b in zip(losses[name], losses[first], strict=True))
-        print(f"{name:16}{median:10.3f}{least:10.3f}{faster:18.2f}{apart:18.1e}")
+    for name, taken in times.items():
+        faster = statistics.median(a / b for a, b in zip(times[first], taken, strict=True))
+        print(
+            f"{name:16}{1_000 * statistics.median(taken):10.3f}{1_000 * min(taken):10.3f}"
+            f"{faster:18.2f}{apart.get(name, 0.0):18.1e}"
+        )
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Measure training steps of the arrays engine beside others.")
     arguments.add_argument("--rounds", type=int, default=40, help="default: 40")
     arguments.add_argument("--threads", type=int, default=2, help="of PyTorch and of the arrays engine; default: 2")
+    arguments.add_argument(
+        "--seconds",
+        choices=("wall", "processor"),
+        default="wall",
+        help="on the clock, or those that the processors spent on it (all threads together); default: wall",
+    )
     given = arguments.parse_args()
+    clock = time.perf_counter if given.seconds == "wall" else time.process_time
     torch.set_num_threads(given.threads)
     gc.collect()
     gc.freeze()
     for activation in ("gelu", "gelu_tanh"):
         steps = nanogpt_steps(activation, given.rounds, given.threads)
-        race(f"nanoGPT's setting, {BATCH * CONTEXT} tokens a step, {activation}", steps, given.rounds)
-    race("microgpt's size, one name a step", microgpt_steps(), given.rounds)
+        race(f"nanoGPT's setting, {BATCH * CONTEXT} tokens a step, {activation}", steps, given.rounds, clock)
+    race_microgpt(given.rounds, clock)
 
 
 if __name__ == "__main__":

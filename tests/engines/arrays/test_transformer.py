@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from glassbox.engines import arrays, tensors
 from glassbox.engines.arrays import shares
+from glassbox.engines.arrays.network import Network
 from glassbox.engines.arrays.optimizer import Adam, AdamW
 from glassbox.errors import BadInput
 from glassbox.spec import Experts, ModelSpec, preset
@@ -91,8 +93,28 @@ def test_threads_share_a_batch_and_get_the_gradients_of_one(
         assert shared.loss is not None
         assert shared.loss.item() == pytest.approx(details.loss, rel=1e-12)
     assert len(together.shares.networks) == 3
+    np.testing.assert_array_equal(together.forward(TOKENS, present=present)[0], logits)
     for name, gradient in alone.gradients().items():
         np.testing.assert_allclose(together.gradients()[name], gradient, atol=1e-12, err_msg=name)
+
+
+def test_the_matrix_library_is_kept_to_one_thread_where_threads_share_the_batch(monkeypatch: pytest.MonkeyPatch):
+    seen: list[int] = []
+
+    def look(*_: Any) -> list[Any]:
+        seen.extend(each["num_threads"] for each in ThreadpoolController().select(user_api="blas").info())
+        return []
+
+    with threadpool_limits(2, user_api="blas"):
+        for threads, rows, worth in ((2, 2, 1), (1, 2, 1), (2, 1, 2**14), (2, 1, 1), (2, 2, 2**14)):
+            model = arrays.Transformer(SPEC.replace(width=64, context=40), threads=threads)
+            monkeypatch.setattr(shares, "WORTH_A_THREAD", worth)
+            model.forward(np.zeros((rows, 20), int))
+            monkeypatch.setattr(Network, "backward", look)
+            model.shares.backward()
+            monkeypatch.undo()
+    # shared; one thread asked for; too little to share; one long row, which the library may share; too little again
+    assert seen == [1, 1, 1, 1, 2, 1]
 
 
 def test_a_small_batch_is_not_worth_a_thread():

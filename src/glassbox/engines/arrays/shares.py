@@ -9,24 +9,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from glassbox.engines.arrays.cache import Cache
 from glassbox.engines.arrays.network import Network
 from glassbox.engines.arrays.parameters import Array, Parameters, Tokens
+from glassbox.engines.values import NOTHING, Keep
 
 Result = TypeVar("Result")
 
-WORTH_A_THREAD = 2**14  # numbers of the stream (tokens times width) that take longer than handing them to a thread
-
-
-@functools.cache
-def _matrix_library() -> ThreadpoolController:
-    """Whatever NumPy multiplies matrices with (OpenBLAS, as a rule) and however many threads it takes for it."""
-    return ThreadpoolController().select(user_api="blas")
+# Numbers of the stream, tokens times width:
+WORTH_A_THREAD = 2**14  # that take longer to compute than to hand to a thread
+FEW = 2**10  # whose products the matrix library does in one thread anyway
 
 
 class Shares:
@@ -36,36 +35,43 @@ class Shares:
         self.networks = [own]
         self.threads = threads
         self._pool: ThreadPoolExecutor | None = None
-        self._used = 1
-
-    def worth(self, tokens: Tokens) -> int:
-        """How many threads a batch should be shared among."""
-        batch, length = tokens.shape
-        return max(1, min(self.threads, batch, batch * length * self.networks[0].spec.width // WORTH_A_THREAD))
+        self._numbers = 0  # of the stream in the latest forward pass
+        self._used = 1  # networks in it
 
     def forward(
-        self, tokens: Tokens, targets: Tokens, counted: int, present: NDArray[np.bool_] | None, shares: int
-    ) -> tuple[Array, np.floating]:
-        """Logits of the whole batch, and its loss. `targets` is flat, as `Network.loss` takes it."""
-        own = self.networks[0]
+        self,
+        tokens: Tokens,
+        targets: Tokens | None,
+        counted: int,
+        *,
+        present: NDArray[np.bool_] | None,
+        cache: Cache | None,
+        keep: Keep,
+    ) -> tuple[Array, np.floating | None]:
+        """Logits of the whole batch, and its loss if there are targets, flat and as `Network.loss` takes them."""
+        own, rows = self.networks[0], len(tokens)
+        self._numbers = tokens.size * own.spec.width
+        self._used = shares = self._worth(rows) if cache is None and keep is NOTHING else 1
         while len(self.networks) < shares:
             weights = own.parameters.values
             self.networks.append(Network(own.spec, Parameters(own.spec, weights.dtype, weights)))
-        bounds = np.linspace(0, len(tokens), shares + 1).astype(int).tolist()
-        per_row = len(targets) // len(tokens)  # targets of one row of the batch
-        self._used = shares
 
-        def run(share: int) -> tuple[Array, np.floating]:
-            begin, end = bounds[share], bounds[share + 1]
-            network = self.networks[share]
-            logits = network.forward(tokens[begin:end], present=None if present is None else present[begin:end])
-            return logits, network.loss(logits, targets[begin * per_row : end * per_row], counted)
+        def run(share: int) -> tuple[Array, np.floating | None]:
+            network, begin, end = self.networks[share], rows * share // shares, rows * (share + 1) // shares
+            there = None if present is None else present[begin:end]
+            logits = network.forward(tokens[begin:end], present=there, cache=cache, keep=keep)
+            if targets is None:
+                return logits, None
+            each = len(targets) // rows  # targets of one row of the batch
+            return logits, network.loss(logits, targets[begin * each : end * each], counted)
 
-        logits, losses = zip(*self._in_threads(run, shares), strict=True)
-        return np.concatenate(logits), np.add.reduce(losses)
+        logits, losses = zip(*self._in_threads(run), strict=True)
+        if shares == 1:
+            return logits[0], losses[0]
+        return np.concatenate(logits), None if targets is None else np.add.reduce(losses)
 
     def backward(self) -> None:
-        """Add the gradients of the last forward pass to those of the model."""
+        """Add the gradients of the latest forward pass to those of the model."""
 
         def run(share: int) -> None:
             network = self.networks[share]
@@ -73,18 +79,42 @@ class Shares:
                 network.parameters.gradients.fill(0)
             network.backward()
 
-        self._in_threads(run, self._used)
+        self._in_threads(run)
         for network in self.networks[1 : self._used]:
             self.networks[0].parameters.gradients += network.parameters.gradients
 
-    def _in_threads(self, work: Callable[[int], Result], count: int) -> list[Result]:
-        """work(0) here and the others in threads, each multiplying matrices alone instead of sharing each product."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="arrays")
-        with _matrix_library().limit(limits=1):
-            others = [self._pool.submit(work, share) for share in range(1, count)]
+    def _worth(self, rows: int) -> int:
+        """How many threads a batch should be shared among."""
+        return max(1, min(self.threads, rows, self._numbers // WORTH_A_THREAD))
+
+    def _in_threads(self, work: Callable[[int], Result]) -> list[Result]:
+        """work(0) here and the others in threads."""
+        with self._matrix_threads():
+            if self._used == 1:
+                return [work(0)]
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="arrays")
+            others = [self._pool.submit(work, share) for share in range(1, self._used)]
             try:
                 first = work(0)
             finally:
                 wait(others)  # a fault here must not leave threads writing into the networks
             return [first, *(other.result() for other in others)]
+
+    def _matrix_threads(self) -> AbstractContextManager[object]:
+        """How many threads the matrix library takes for one product.
+
+        One, as a rule: its threads wait for one another after every product, which costs more than they gain in
+        products of this size, and hundreds of times more when something else wants the processor. Only a large batch
+        that cannot be shared (one long row) is left to it.
+        """
+        cannot_be_shared = self._used == 1 < self.threads and self._numbers >= 2 * WORTH_A_THREAD
+        if self._numbers < FEW or cannot_be_shared:
+            return nullcontext()
+        return _matrix_library().limit(limits=1)
+
+
+@functools.cache
+def _matrix_library() -> ThreadpoolController:
+    """Whatever NumPy multiplies matrices with: OpenBLAS, as a rule."""
+    return ThreadpoolController().select(user_api="blas")

@@ -40,7 +40,7 @@ class Transformer(interface.Transformer):
 
     seed or weights: where the weights come from: drawn by `initial_weights`, or given by canonical name.
     dtype:           float32 or float64, of everything that is computed.
-    threads:         at most so many share a large batch; by default one for each processor.
+    threads:         at most so many compute, each some rows of a large batch; by default one for each processor.
 
     Raises BadInput for a spec that this engine doesn't build.
     """
@@ -57,9 +57,7 @@ class Transformer(interface.Transformer):
         check_spec(spec)
         self.spec = spec
         self.parameters = Parameters(spec, checked_dtype(dtype))
-        self.network = Network(spec, self.parameters)
-        self.shares = Shares(self.network, threads or _processors())
-        self._shared = False  # was the latest forward pass?
+        self.shares = Shares(Network(spec, self.parameters), threads or _processors())
         self._latest: Details | None = None  # the forward pass whose values the networks hold for `backward`
         self.has_gradients = False
         self.load_weights(initial_weights(spec, seed) if weights is None else weights)
@@ -93,18 +91,9 @@ class Transformer(interface.Transformer):
         if collect is not NOTHING:
             collect.values = Snapshots(value_shapes(self.spec, batch, length))
 
-        loss, shares = None, 1
-        if places is not None and collect is NOTHING and cache is None:
-            shares = self.shares.worth(ids)
-        if places is not None and shares > 1:
-            logits, loss = self.shares.forward(ids, places, counted, flags, shares)
-        else:
-            logits = self.network.forward(ids, present=flags, cache=cache, keep=collect)
-            if places is not None:
-                loss = self.network.loss(logits, places, counted)
+        logits, loss = self.shares.forward(ids, places, counted, present=flags, cache=cache, keep=collect)
         if self.spec.head == "language":
             logits = logits.reshape(batch, length, -1)
-        self._shared = shares > 1
         details = Details(loss, collect.values)
         self._latest = details if cache is None else None  # what a cache holds has no way back to the weights
         return logits, details
@@ -117,7 +106,7 @@ class Transformer(interface.Transformer):
         if not self.has_gradients:
             self.parameters.gradients.fill(0)
             self.has_gradients = True
-        (self.shares if self._shared else self.network).backward()
+        self.shares.backward()
 
     def weights(self) -> dict[str, Array]:
         return self.parameters.apart(self.parameters.values)
