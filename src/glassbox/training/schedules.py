@@ -1,6 +1,6 @@
 """The learning rate of step t: pure functions, so that a resumed run needs nothing but t.
 
-    rate = Schedule("wsd", steps=2000, learning_rate=0.03, warmup=50, decay=0.4)
+    rate = Schedule("wsd", steps=2000, learning_rate=0.03, warmup=50)
     rate(0), rate(1999)
 
 Every schedule climbs in a straight line over its warm-up (Goyal et al. 2017, §2.2), is at its height at the first step
@@ -36,7 +36,7 @@ class Schedule:
     learning_rate: float
     warmup: int = 0
     floor: float = 0.0
-    decay: float = 0.4
+    decay: float = 0.7
 
     def __post_init__(self) -> None:
         if self.shape not in get_args(Shape):
