@@ -263,6 +263,8 @@ def test_other_things_that_cannot_be_used_are_refused():
     model = arrays.Transformer(SPEC)
     with pytest.raises(BadInput, match="`present` has the shape"):
         model.forward(TOKENS, present=[True])
+    with pytest.raises(BadInput, match="different lengths"):
+        model.forward(TOKENS, present=[[True], [True, False]])
     with pytest.raises(BadInput, match="room for 2"):
         model.forward(TOKENS, cache=arrays.Cache(SPEC, 5, 2))
     with pytest.raises(BadInput, match="prompt is empty"):

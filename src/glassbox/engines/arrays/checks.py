@@ -72,12 +72,13 @@ def checked_targets(targets: ArrayLike, batch: int, length: int, spec: ModelSpec
 
 def checked_present(present: ArrayLike, batch: int, end: int) -> NDArray[np.bool_]:
     """Raises BadInput unless it says of each token, those in the cache included, whether it is there."""
-    flags = np.asarray(present, bool)
+    remedy = "Give True or False for every token."
+    try:
+        flags = np.asarray(present, bool)
+    except ValueError:
+        raise BadInput("The rows of `present` are of different lengths.", remedy) from None
     if flags.shape != (batch, end):
-        raise BadInput(
-            f"`present` has the shape {flags.shape}, and the tokens have {(batch, end)}.",
-            "Give True or False for every token.",
-        )
+        raise BadInput(f"`present` has the shape {flags.shape}, and the tokens have {(batch, end)}.", remedy)
     return flags
 
 

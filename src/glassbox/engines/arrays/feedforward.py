@@ -22,9 +22,9 @@ CHUNK = 16_384  # numbers: half a dozen arrays of this many stay in a core's cac
 
 
 def relu(x: Array) -> tuple[Array, Array]:
-    """max(x, 0), and 1 above zero, 0 below."""
+    """max(x, 0), and 1 above zero, 0 elsewhere."""
     slope = (x > 0).astype(x.dtype)
-    return x * slope, slope  # three times faster than np.maximum(x, 0)
+    return x * slope, slope  # in half the time of np.maximum(x, 0)
 
 
 def relu_squared(x: Array) -> tuple[Array, Array]:
@@ -47,7 +47,7 @@ def gelu(x: Array) -> tuple[Array, Array]:
 
 
 def gelu_tanh(x: Array) -> tuple[Array, Array]:
-    """x h with h = (1 + tanh u) / 2, u = a (x + b x^3), a = sqrt(2 / pi), b = 0.044715 (same, §2; as in GPT-2).
+    """x h with h = (1 + tanh u) / 2, u = a (x + b x^3), a = sqrt(2 / pi), b = 0.044715 (same paper, §2; as in GPT-2).
 
     Slope: h + x h', and as 1 - tanh^2 u = 4 h (1 - h), h' = 2 h (1 - h) a (1 + 3 b x^2).
     """
