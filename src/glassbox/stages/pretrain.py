@@ -98,6 +98,8 @@ class Settings(StageSettings):
 
 def run(settings: Settings, context: Context) -> dict[str, object]:
     began = time.monotonic()
+    import torch
+
     from glassbox.engines.tensors import save_model
     from glassbox.training.planning import Decisions
 
@@ -107,6 +109,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
         decisions = Decisions.load(decided)
         training = _Pretraining(settings, context, inputs, decisions.choices, _device(decisions.device))
     else:
+        torch.set_num_threads(settings.threads or torch.get_num_threads())
         device = _device(settings.device)
         training = _Pretraining(settings, context, inputs, _choose(settings, inputs, device), device)
         decisions = training.decide(began)
@@ -244,16 +247,12 @@ class _Pretraining:
     def __init__(
         self, settings: Settings, context: Context, inputs: _Inputs, choices: Choices, device: torch.device
     ) -> None:
-        import torch
-
         from glassbox.data.batches import Batches
         from glassbox.engines.tensors import Transformer
         from glassbox.training.checkpoints import Checkpoints
         from glassbox.training.memory import PeakMemory, rehearse
         from glassbox.training.validation import Validation
 
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
         self.settings, self.context, self.inputs, self.choices = settings, context, inputs, choices
         self.spec, self.device = choices.spec, device
         train, held_out = inputs.shards.split("train"), inputs.shards.split("validation")

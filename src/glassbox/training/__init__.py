@@ -12,4 +12,5 @@ memory.py          how much memory training takes
 recipe.py          the default choices, each with its source
 schedules.py       the learning rate of step t
 precision.py       the number format that is fastest here
+digits.py          the digit task, one step at a time, with any engine
 """
