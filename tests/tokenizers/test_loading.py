@@ -28,7 +28,7 @@ def test_a_folder_without_a_tokenizer_is_bad_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["minbpe", None, 7, ["bytepair"]])
 def test_an_unknown_type_is_bad_input_that_names_the_known_ones(tmp_path: Path, kind: object) -> None:
     (tmp_path / "glassbox.json").write_text(json.dumps({"type": kind}))
-    with pytest.raises(BadInput, match="bytepair, characters or huggingface"):
+    with pytest.raises(BadInput, match="bytepair, characters, digits or huggingface"):
         load(tmp_path)
 
 

@@ -38,12 +38,16 @@ def load(folder: Path) -> Tokenizer:
         from glassbox.tokenizers.characters import CharacterTokenizer
 
         return CharacterTokenizer.from_description(description, folder / DESCRIPTION)
+    if kind == "digits":
+        from glassbox.tokenizers.digits import DigitTokenizer
+
+        return DigitTokenizer.from_description(description, folder / DESCRIPTION)
     if kind == "huggingface":
         from glassbox.tokenizers.huggingface import HuggingFaceTokenizer
 
         return HuggingFaceTokenizer.from_tokenizer_json(folder / TOKENIZER_JSON)
     raise BadInput(
-        f"{folder / DESCRIPTION} should name the type bytepair, characters or huggingface, not {kind!r}.",
+        f"{folder / DESCRIPTION} should name the type bytepair, characters, digits or huggingface, not {kind!r}.",
         "Save the tokenizer again, or use the version of Glassbox that wrote it.",
     )
 
