@@ -82,7 +82,7 @@ class Transformer(nn.Module, interface.Transformer):
     ) -> tuple[Tensor, Details]:
         """See `interface.Transformer.forward`; here besides:
 
-        present: (batch, length), True for a real token, False for padding that nobody may look at.
+        present: (batch, length), True or 1 for a real token, False or 0 for padding that nobody may look at.
         cache:   what was read before; `tokens` continue it and are added to it.
         """
         collect = keeping(self.spec, keep)
@@ -158,7 +158,7 @@ class Transformer(nn.Module, interface.Transformer):
             return bias
         # A token always sees itself, so that a row of padding has something to average and yields no NaN.
         itself = torch.arange(start, end, device=x.device)[:, None] == torch.arange(end, device=x.device)
-        seen = present[:, None, None, :] | itself  # (batch, 1, length, keys)
+        seen = present.bool()[:, None, None, :] | itself  # (batch, 1, length, keys)
         return torch.where(seen, bias, -torch.inf)  # (batch, heads or 1, length, keys)
 
     def _check_room(self, end: int, cache: Cache | None) -> None:
