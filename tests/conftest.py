@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import os
+
+# One thread a process: the tests run side by side, and threads that wait for one another on busy cores stand still.
+# Set before NumPy or PyTorch is imported, and inherited by the processes that tests start.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 
