@@ -14,7 +14,6 @@ import argparse
 import json
 import math
 import random
-import sys
 from pathlib import Path
 
 
@@ -84,13 +83,12 @@ class Value:
 
 # ---- The tokenizer: characters in alphabetical order, and one token more that begins and ends every name ------------
 def read_names(file):
-    """The names in a file, one a line."""
-    try:
-        names = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        sys.exit(f"{file} cannot be read: {error}. Give a text file in UTF-8 with one name a line.")
+    """The names in a file, one a line. Raises OSError or ValueError when there are none to be read."""
+    names = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines() if line.strip()]
     if not names:
-        sys.exit(f"{file} has no names in it. Give a text file with one name a line.")
+        raise ValueError("it has no names in it")
+    if not all(name.isprintable() for name in names):
+        raise ValueError("it has characters in it that cannot be shown")
     return names
 
 
@@ -263,7 +261,11 @@ def main():
             arguments.error(f"--{size} is {chosen[size]}; it must be at least {least}")
     if chosen["width"] % chosen["heads"]:
         arguments.error(f"--width {chosen['width']} cannot be shared evenly by {chosen['heads']} heads")
-    result = run(read_names(file), **chosen, report=(lambda line: None) if as_json else print)
+    try:
+        names = read_names(file)
+    except (OSError, ValueError) as error:
+        arguments.error(f"{file} cannot be read: {error}. Give a text file in UTF-8 with one name a line.")
+    result = run(names, **chosen, report=(lambda line: None) if as_json else print)
     if as_json:
         print(json.dumps(result))
 

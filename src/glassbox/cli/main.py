@@ -27,6 +27,7 @@ GROUPS = {
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "quickstart": ("glassbox.cli.quickstart:command", "Build a first model, from raw text to samples."),
+    "microgpt": ("glassbox.cli.microgpt:command", "Train a tiny GPT on names and write new ones, with any engine."),
 }
 """Name → where its function is, and its summary."""
 
