@@ -66,7 +66,7 @@ def _baselines(shards: Shards, split: ShardSplit, tokenizer: Tokenizer, log: Cal
     from glassbox.evaluation.baselines import gzip_bits, text_of, unigram_bits, xz_bits, xz_bits_after
 
     log("compressing the same bytes with gzip and xz")
-    bits = {"gzip": gzip_bits(text_of(split, tokenizer)), "xz": xz_bits(text_of(split, tokenizer))}
+    bits: dict[str, float] = {"gzip": gzip_bits(text_of(split, tokenizer)), "xz": xz_bits(text_of(split, tokenizer))}
     if "train" in shards.splits and split.name != "train":
         train = shards.split("train")
         bits["unigram"] = unigram_bits(train, split, shards.vocabulary_size)
