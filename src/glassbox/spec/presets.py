@@ -126,11 +126,19 @@ _DIGITS = ModelSpec(
     attention_bias="all",
     feedforward_bias=True,
     output_bias=True,
+    # 1/√width (LeCun et al. 1998, §4.6): a matrix keeps the variance of what it reads, and the vector of a token isn't
+    # drowned by that of its position, whose numbers are sines.
+    initial_std=0.125,
+)
+
+_TWO_DIGITS = ModelSpec(
+    vocabulary_size=20, context=20, width=64, layers=2, heads=4, hidden_width=256, positions="rotary", initial_std=0.125
 )
 
 PRESETS: dict[str, tuple[str, ModelSpec]] = {
     "microgpt": ("one small block that writes names (the guide's model)", _MICROGPT),
     "digits": ("an encoder that answers First, Second, Last, Max, Min of two to six digits", _DIGITS),
+    "two-digits": ("a decoder that writes the answer when the numbers have two digits", _TWO_DIGITS),
     "gpt2-small": ("GPT-2, 124M (Radford et al. 2019)", _gpt2(12, 12, 768)),
     "gpt2-medium": ("GPT-2, 355M", _gpt2(24, 16, 1_024)),
     "gpt2-large": ("GPT-2, 774M", _gpt2(36, 20, 1_280)),
