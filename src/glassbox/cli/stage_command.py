@@ -26,8 +26,11 @@ NameOption = Annotated[
 _RESERVED = {"as_json": JsonOption, "workspace": WorkspaceOption, "name": NameOption}
 
 
-def stage_command(stage: Stage) -> Callable[..., None]:
-    """A function whose signature Typer reads, as if the options had been written by hand."""
+def stage_command(stage: Stage, run: Callable[..., None] | None = None) -> Callable[..., None]:
+    """A function whose signature Typer reads, as if the options had been written by hand.
+
+    run: what to do with the stage and the settings, instead of `stage_run.run_stage`.
+    """
     settings = {f"setting_{place}": option for place, option in enumerate(setting_options(stage.settings))}
     slots = {f"input_{place}": (name, slot) for place, (name, slot) in enumerate(stage.takes.items())}
     annotations: dict[str, Any] = {key: _slot_option(name, slot, stage) for key, (name, slot) in slots.items()}
@@ -39,7 +42,7 @@ def stage_command(stage: Stage) -> Callable[..., None]:
         from glassbox.cli.stage_run import run_stage
 
         given = {settings[key].path: value for key, value in values.items() if key in settings and value is not None}
-        run_stage(
+        (run or run_stage)(
             stage,
             read_settings(stage.settings, given, f"glassbox {stage.name}"),
             inputs={slots[key][0]: value for key, value in values.items() if key in slots and value is not None},
