@@ -28,7 +28,7 @@ class Settings(StageSettings):
     task: Literal["one-digit", "two-digit"] = Field(
         "one-digit", description="Numbers 0 to 9 and a class as the answer, or 0 to 99 and an answer written out."
     )
-    size: Literal["small", "medium", "large"] = Field("medium", description="1,000, 10,000 or 50,000 examples.")
+    size: Literal["small", "medium", "large"] = Field("medium", description="1,000, 10,000 or 50,000 examples; the task two-digit needs 10,000.")
     engine: Literal["scalars", "lists", "arrays", "tensors"] = Field(
         "arrays", description="What computes; scalars and lists are meant for step-by-step."
     )
