@@ -211,5 +211,18 @@ def test_a_cell_is_as_bright_as_its_weight_and_carries_its_number():
     assert shade(2, ATTENTION) == shade(1, ATTENTION)
 
 
+def luminance(colour: str) -> float:
+    """Of #rrggbb, as WCAG 2.2 defines it."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("percent", range(101))
+def test_every_number_in_a_heatmap_can_be_read(percent: int):
+    ink, ground = (luminance(colour) for colour in shade(percent / 100, ATTENTION).split(" on "))
+    assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) >= 4.5
+
+
 def test_a_bar_is_always_as_wide_as_it_was_asked_to_be():
     assert [len(bar(weight, 40).plain) for weight in (0.0, 0.1, 1.0)] == [40, 40, 40]

@@ -12,7 +12,8 @@ ATTENTION: tuple[Colour, Colour] = ((18, 32, 24), (104, 214, 138))
 PROBABILITY: tuple[Colour, Colour] = ((16, 30, 34), (84, 206, 216))
 """What zero and one look like; between them the colour is mixed."""
 
-_INK: tuple[Colour, Colour] = ((170, 190, 178), (8, 18, 12))  # on a dark cell, on a bright one
+_INK: tuple[Colour, Colour] = ((255, 255, 255), (0, 0, 0))  # on a dark cell, on a bright one
+_BRIGHT = 0.54  # from this share on black is read more easily than white: either has a contrast of 4.5 to 1
 
 
 def heatmap(weights: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str], title: str) -> Text:
@@ -40,7 +41,7 @@ def shade(weight: float, scale: tuple[Colour, Colour]) -> str:
     """The style of a cell: its ground mixed from the ends of the scale, and ink that can be read on it."""
     share = min(1.0, max(0.0, weight))
     red, green, blue = (round(low + share * (high - low)) for low, high in zip(*scale, strict=True))
-    return f"{_hex(_INK[share > 0.45])} on {_hex((red, green, blue))}"
+    return f"{_hex(_INK[share > _BRIGHT])} on {_hex((red, green, blue))}"
 
 
 def _hex(colour: Colour) -> str:
