@@ -54,6 +54,14 @@ def test_a_bench_is_compared_with_the_last_of_this_machine(workspace: Workspace,
     assert "since" not in third.result
 
 
+def test_the_losses_of_all_engines_can_be_laid_over_one_another(workspace: Workspace):
+    outcome = execute(STAGE, Settings(**TINY_BENCH), workspace, {})
+    told = [event.fields for event in outcome.run.events if event.kind == "metrics"]
+    assert [fields["step"] for fields in told] == [1, 2]
+    for fields in told:
+        assert fields["values"]["lists_loss"] == pytest.approx(fields["values"]["arrays_loss"], rel=1e-4)
+
+
 def test_a_comparison_that_is_stopped_keeps_nothing(workspace: Workspace):
     stop = StopRequest()
     stop.make()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 commands = typer.Typer(no_args_is_help=True, help="Lay the engines beside one another: numbers, times, source.")
 
 Measured = Mapping[str, Any]
+BUSY = 0.25  # share of the processors
 _PARTS = ("forward", "backward", "update", "step")
 
 
@@ -131,7 +132,7 @@ def _show_bench(console: Console, bench: Measured, since: Measured | None) -> No
         console.print(_heatmap(bench, value, shown))
     console.print()
     console.print(_scaling(bench))
-    console.print("\nFrom where on one engine is faster than another (measured)")
+    console.print("\nFrom where on one engine is faster than another (by its fastest step)")
     for found in bench["crossings"]:
         console.print(f"  {_crossing(found)}", soft_wrap=True)
     console.print()
@@ -139,6 +140,11 @@ def _show_bench(console: Console, bench: Measured, since: Measured | None) -> No
     for engine, sizes in bench["left_out"].items():
         for name, reason in sizes.items():
             console.print(Text.assemble((f"{engine} {name} left out: ", "yellow"), reason), soft_wrap=True)
+    if bench["others_busy"] > BUSY:
+        note = (
+            f"\nOther work kept {bench['others_busy']:.0%} of the processors busy at the beginning: times are longer."
+        )
+        console.print(note, style="yellow", soft_wrap=True)
     if since is None:
         console.print("\nNo earlier bench of this machine to compare with.", style="dim")
     else:

@@ -107,6 +107,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
             progress=lambda done, total, name: context.progress(done, total, unit="trials", note=f"training {name}"),
             stop_requested=lambda: context.stop_requested,
         )
+        _tell_losses(report["bench"], settings.steps, context)
         if previous and "bench" in previous[1] and same_hardware(previous[1]["machine"], machine):
             found = regressions(previous[1]["bench"], report["bench"])
             report["since"] = {"report": previous[0], "machine": previous[1]["machine"], "regressions": found}
@@ -129,6 +130,15 @@ def last_bench(workspace: Workspace) -> Artifact | None:
             if artifact.facts.get("bench") and same_hardware(_read(artifact)["machine"], machine):
                 return artifact
     return None
+
+
+def _tell_losses(bench: dict[str, Any], steps: int, context: Context) -> None:
+    """The smallest model's losses in each engine as metrics, so that a plot lays them over one another."""
+    smallest = next(iter(bench["sizes"]))
+    losses = {engine: sizes[smallest]["losses"] for engine, sizes in bench["engines"].items() if smallest in sizes}
+    for step in range(min([steps, *map(len, losses.values())]) if losses else 0):
+        values = {f"{engine.replace(' ', '_')}_loss": found[step] for engine, found in losses.items()}
+        context.metrics(step + 1, values)
 
 
 def _described(model: str) -> ModelSpec:

@@ -70,7 +70,7 @@ def test_an_engine_that_would_take_too_long_is_left_out_with_what_it_would_take(
     found = compare_step(spec, ALL, rows=1, length=16, repeats=1, longest_step=1.0)
     assert "scalars" not in found["engines"]
     assert "scalars engine about" in found["left_out"]["scalars"]
-    assert "1 seconds are allowed" in found["left_out"]["scalars"]
+    assert "of memory; 1 seconds are allowed" in found["left_out"]["scalars"]
 
 
 def test_a_model_that_no_memory_holds_is_refused_before_it_is_drawn():

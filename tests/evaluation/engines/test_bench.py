@@ -58,6 +58,7 @@ def test_a_bench_tells_what_each_engine_took(small_bench: dict[str, Any]):
             assert measured["tokens_per_second"] > 0
             assert measured["peak_bytes"] >= 0
             assert list(measured["by_rows"]) == ([] if engine == "lists" else ["2"])
+    assert 0 <= small_bench["others_busy"] <= 1
     assert all(code["lines"] > 100 for code in small_bench["code"].values())
     json.dumps(small_bench, allow_nan=False)
 
@@ -162,7 +163,7 @@ def test_only_what_grew_beyond_the_spread_is_a_regression(small_bench: dict[str,
     slower = copy.deepcopy(small_bench)
     step = slower["engines"]["arrays"]["1x8"]["seconds"]["step"]
     for number in step:
-        step[number] = 100 * step[number]
+        step[number] *= 100
     slower["engines"]["lists"]["1x16"]["peak_bytes"] += 1 << 26
     found = {(one["engine"], one["size"], one["what"]) for one in regressions(small_bench, slower)}
     assert found == {("arrays", "1x8", "step_seconds"), ("lists", "1x16", "peak_bytes")}

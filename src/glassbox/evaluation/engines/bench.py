@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 
 from glassbox.engines.catalogue import ENGINES
 from glassbox.errors import BadInput
@@ -27,7 +28,8 @@ OTHER_BATCHES = ("arrays", "tensors", CUDA)  # who is measured with larger batch
 FLAT = 0.02  # memory may grow by this share of the peak over a trial, or by:
 FLAT_BYTES = 1 << 20
 ENOUGH = 20  # samples of the memory, to say so
-NOTICEABLE = 1.1  # times as slow
+NOTICEABLE = 1.1  # times as slow, or as large and by:
+NOTICEABLE_BYTES = 4 << 20  # what an allocator keeps varies by less
 
 Progress = Callable[[int, int, str], None]
 
@@ -83,7 +85,10 @@ def bench(
     rows, length: of a batch. more_rows: of the batches that arrays and tensors are measured with besides.
     steps:        after so many the losses are compared.
     threads:      of arrays and tensors; scalars and lists have one whatever is asked for.
+
+    `others_busy` is the share of the processors that other work took just before: times of a busy machine are longer.
     """
+    others_busy = psutil.cpu_percent(interval=0.5) / 100
     sizes = sorted(sizes, key=lambda size: count_parameters(size.spec(length)).total)
     columns = [*engines, *([CUDA] if "tensors" in engines and _has_cuda() else [])]
     each = max(0.2, seconds / (len(sizes) * len(columns)) / (2 if more_rows else 1))
@@ -113,6 +118,7 @@ def bench(
         "steps": steps,
         "least_loss": least_loss(preset("microgpt")),
         "seconds_for_each": each,
+        "others_busy": others_busy,
         "engines": results,
         "left_out": left_out,
         "exponents": {column: _exponents(found, known, flops) for column, found in results.items()},
@@ -145,7 +151,7 @@ def regressions(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[
 
     Noise is what a bench sees within itself, and a busy machine: a time counts as longer when its lower quartile is
     above the upper quartile of before, and the fastest step, which a busy machine delays least, a tenth above the
-    fastest of before; memory when its peak is a tenth and a megabyte above.
+    fastest of before; memory when its peak is a tenth and 4 MiB above.
     """
     found: list[dict[str, Any]] = []
     if any(before[key] != now[key] for key in ("batch", "length", "threads")):
@@ -160,7 +166,7 @@ def regressions(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[
                 if new["lower"] > old["upper"] and new["least"] > NOTICEABLE * old["least"]:
                     found.append(_change(engine, size, f"{part}_seconds", old["median"], new["median"]))
             old, new = earlier["peak_bytes"], measured["peak_bytes"]
-            if new > NOTICEABLE * old and new - old > FLAT_BYTES:
+            if new > NOTICEABLE * old and new - old > NOTICEABLE_BYTES:
                 found.append(_change(engine, size, "peak_bytes", old, new))
     return found
 
@@ -262,7 +268,10 @@ def _slope(points: Sequence[tuple[float, float]]) -> float | None:
 
 
 def _crossings(results: Mapping[str, Any], parameters: Mapping[str, int], rows: int) -> list[dict[str, Any]]:
-    """From where on one engine is faster than another: over sizes at the batch, and over batches at each size."""
+    """From where on one engine is faster than another: over sizes at the batch, and over batches at each size.
+
+    By the fastest step of each, which other work on the machine delays least.
+    """
     found: list[dict[str, Any]] = []
     for faster, slower in (("tensors", "arrays"), (CUDA, "tensors"), (CUDA, "arrays")):
         if faster not in results or slower not in results:
@@ -273,14 +282,14 @@ def _crossings(results: Mapping[str, Any], parameters: Mapping[str, int], rows: 
         for size in both:
             by_rows = [(rows, _ratio(results, faster, slower, size))]
             mine, theirs = (results[name][size]["by_rows"] for name in (faster, slower))
-            by_rows += [(int(more), mine[more]["median"] / theirs[more]["median"]) for more in mine if more in theirs]
+            by_rows += [(int(more), mine[more]["least"] / theirs[more]["least"]) for more in mine if more in theirs]
             if len(by_rows) > 1:
                 found.append(_found(faster, slower, "batch", size, sorted(by_rows)))
     return found
 
 
 def _ratio(results: Mapping[str, Any], faster: str, slower: str, size: str) -> float:
-    mine, theirs = (results[name][size]["seconds"]["step"]["median"] for name in (faster, slower))
+    mine, theirs = (results[name][size]["seconds"]["step"]["least"] for name in (faster, slower))
     return mine / theirs
 
 

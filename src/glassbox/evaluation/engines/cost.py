@@ -43,12 +43,14 @@ def available_memory() -> int:
 
 def reason_to_leave_out(name: str, cost: Cost, longest_step: float) -> str | None:
     """A sentence when a step would take longer than allowed, or more memory than there is; else None."""
-    takes = f"A step of this model would take the {name} engine about {spoken_seconds(cost.seconds)}"
-    if cost.seconds > longest_step:
-        return f"{takes}, and {spoken_seconds(longest_step)} are allowed."
-    if cost.bytes > available_memory():
-        return f"{takes} and {spoken_bytes(cost.bytes)} of memory, and {spoken_bytes(available_memory())} are free."
-    return None
+    free = available_memory()
+    if cost.seconds <= longest_step and cost.bytes <= free:
+        return None
+    return (
+        f"A step of this model would take the {name} engine about {spoken_seconds(cost.seconds)} and "
+        f"{spoken_bytes(cost.bytes)} of memory; {spoken_seconds(longest_step)} are allowed and {spoken_bytes(free)} "
+        "are free."
+    )
 
 
 @functools.cache
