@@ -55,7 +55,10 @@ def test_generate_writes_over_nothing(glassbox, tmp_path: Path):
     assert "is there already" in result.err
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["test.jsonl"]
     (tmp_path / "file").write_text("")
-    assert glassbox("digits", "generate", "--folder", str(tmp_path / "file" / "below")).code == 2
+    for impossible in (tmp_path / "file" / "below", Path("/dev/null/below"), Path("/proc/below")):
+        result = glassbox("digits", "generate", "--folder", str(impossible))
+        assert result.code == 2
+        assert "cannot be written into" in result.err
 
 
 def test_train_is_the_stage(glassbox, own_workspace: Path):

@@ -256,15 +256,19 @@ def _write(folder: Path, splits: dict[str, list[Example]]) -> list[str]:
     import json
 
     from glassbox.workspace import atomic
-    from glassbox.workspace.faults import disk_faults_as_bad_input
 
     files = {folder / f"{name}.jsonl": examples for name, examples in splits.items()}
     for file in files:
         if file.exists():
             raise BadInput(f"{file} is there already.", "Choose another folder, or move the file away.")
-    with disk_faults_as_bad_input(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, examples in files.items():
             lines = (json.dumps({"text": example.text, "answer": example.answer}) + "\n" for example in examples)
             atomic.write_file(file, "".join(lines).encode())
+    except OSError as error:
+        raise BadInput(
+            f"The examples cannot be written into {folder}: {error.strerror}.",
+            "Choose another folder, or free some space there.",
+        ) from error
     return [str(file) for file in files]

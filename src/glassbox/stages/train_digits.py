@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -28,7 +29,9 @@ class Settings(StageSettings):
     task: Literal["one-digit", "two-digit"] = Field(
         "one-digit", description="Numbers 0 to 9 and a class as the answer, or 0 to 99 and an answer written out."
     )
-    size: Literal["small", "medium", "large"] = Field("medium", description="1,000, 10,000 or 50,000 examples; the task two-digit needs 10,000.")
+    size: Literal["small", "medium", "large"] = Field(
+        "medium", description="1,000, 10,000 or 50,000 examples; the task two-digit needs 10,000."
+    )
     engine: Literal["scalars", "lists", "arrays", "tensors"] = Field(
         "arrays", description="What computes; scalars and lists are meant for step-by-step."
     )
@@ -84,7 +87,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
         "steps": training.done,
         "seconds": seconds,
         "test_examples": len(split.test),
-        "accuracy": sum(by_operation[example.operation] for example in split.test) / len(split.test),
+        "accuracy": fmean(by_operation[example.operation] for example in split.test),
         "accuracy_by_operation": by_operation,
     }
     _publish(training, settings, result, context)

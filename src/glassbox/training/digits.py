@@ -45,9 +45,9 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
     ("one-digit", "small"): Recipe(epochs=30, batch_size=32, learning_rate=2e-3),
     ("one-digit", "medium"): Recipe(epochs=20, batch_size=128, learning_rate=2e-3),
     ("one-digit", "large"): Recipe(epochs=10, batch_size=128, learning_rate=2e-3),
-    ("two-digit", "small"): Recipe(epochs=60, batch_size=32, learning_rate=2e-3),
-    ("two-digit", "medium"): Recipe(epochs=20, batch_size=128, learning_rate=3e-3),
-    ("two-digit", "large"): Recipe(epochs=10, batch_size=128, learning_rate=3e-3),
+    ("two-digit", "small"): Recipe(epochs=60, batch_size=32, learning_rate=2e-3, weight_decay=0.3),
+    ("two-digit", "medium"): Recipe(epochs=20, batch_size=128, learning_rate=3e-3, weight_decay=0.3),
+    ("two-digit", "large"): Recipe(epochs=10, batch_size=128, learning_rate=3e-3, weight_decay=0.3),
 }
 """By task and size."""
 
