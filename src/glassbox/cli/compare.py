@@ -132,7 +132,8 @@ def _show_bench(console: Console, bench: Measured, since: Measured | None) -> No
         console.print(_heatmap(bench, value, shown))
     console.print()
     console.print(_scaling(bench))
-    console.print("\nFrom where on one engine is faster than another (by its fastest step)")
+    if bench["crossings"]:
+        console.print("\nFrom where on one engine is faster than another (by its fastest step)")
     for found in bench["crossings"]:
         console.print(f"  {_crossing(found)}", soft_wrap=True)
     console.print()
@@ -217,16 +218,11 @@ def _crossing(found: Measured) -> str:
 
 def _code_sizes(code: Measured) -> Any:
     """Lines of code and the complexity of each component."""
-    components = list(next(iter(code.values()))["components"])
-    rows = [
-        [
-            engine,
-            f"{found['lines']:,}",
-            *(f"{one['lines']} / {one['complexity']}" for one in found["components"].values()),
-        ]
-        for engine, found in code.items()
-    ]
-    return listing(("lines / complexity", "all", *components), rows, ("all", *components))
+    components = next(iter(code.values()))["components"]
+    found = {component: [code[engine]["components"][component] for engine in code] for component in components}
+    rows = [[name, *(f"{one['lines']} / {one['complexity']}" for one in each)] for name, each in found.items()]
+    rows.append(["all lines", *(f"{one['lines']:,}" for one in code.values())])
+    return listing(("lines / complexity", *code), rows, list(code))
 
 
 def _show_since(console: Console, since: Measured) -> None:
