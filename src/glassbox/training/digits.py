@@ -45,6 +45,8 @@ RECIPES: Mapping[tuple[str, str], Recipe] = {
     ("one-digit", "small"): Recipe(epochs=30, batch_size=32, learning_rate=2e-3),
     ("one-digit", "medium"): Recipe(epochs=20, batch_size=128, learning_rate=2e-3),
     ("one-digit", "large"): Recipe(epochs=10, batch_size=128, learning_rate=2e-3),
+    # Weights decay more here: with 0.01 the examples are learned by heart just as well, but of new ones the worst
+    # operation of five seeds is right in 96.75 % instead of 98 (benchmarks/digits.py).
     ("two-digit", "small"): Recipe(epochs=60, batch_size=32, learning_rate=2e-3, weight_decay=0.3),
     ("two-digit", "medium"): Recipe(epochs=20, batch_size=128, learning_rate=3e-3, weight_decay=0.3),
     ("two-digit", "large"): Recipe(epochs=10, batch_size=128, learning_rate=3e-3, weight_decay=0.3),
