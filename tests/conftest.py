@@ -9,6 +9,10 @@ import os
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+# What the tests read must not depend on the terminal that they are started from.
+for variable in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "GLASSBOX_TRACEBACK"):
+    os.environ.pop(variable, None)
+
 from collections.abc import Iterator
 from pathlib import Path
 
