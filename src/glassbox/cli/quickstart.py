@@ -93,4 +93,4 @@ def _summary(report: Mapping[str, Any], model: str, seconds: float) -> None:
         (f"glassbox artifacts lineage model {SOURCE}", "from the model back to its text"),
         ("glassbox collect --source files --path FOLDER", "begin with your own text"),
     ):
-        console.print(Text.assemble("  ", f"{line:<58}", (about, "dim")))
+        console.print(Text.assemble("  ", f"{line:<66}", (about, "dim")))

@@ -6,7 +6,7 @@ pass of the other files a second time, with everything prepared that is the same
 equal for any spec. What is won, and what is left, is measured by `benchmarks/generation.py`.
 
 Two ways of multiplying by a matrix, whichever is faster for its size:
-- one sequence through a small model: the transposed matrix lies ready, and `addmm` starts with the least delay;
+- small products of a small model: the transposed matrix lies ready, and `addmm` starts with the least delay;
 - otherwise oneDNN, with weights reordered once for its kernels (as PyTorch's compiler does for inference): two to
   three times as fast where weights come from memory (one sequence, large model) or where there are many sequences.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -31,6 +32,7 @@ from glassbox.engines.tensors.transformer import Transformer
 
 SMALL_MODEL = 2_000_000  # weights that stay in a core's own cache
 FEW_SEQUENCES = 4
+SMALL_PRODUCT = 800_000  # multiply-adds: below, oneDNN's 11 us of preparing cost more than its kernel gains
 FUSED_ACTIVATIONS = {F.gelu: "none", gelu_tanh: "tanh"}  # those that are cheaper on the way out of a product, and how
 
 Function = Callable[[Tensor], Tensor]
@@ -66,8 +68,13 @@ class Step:
         self.batch = batch
         self._embedding = model.embedding.tokens.detach()
         self._positions = None if model.embedding.positions is None else model.embedding.positions.detach()
-        many = batch >= FEW_SEQUENCES or sum(parameter.numel() for parameter in model.parameters()) > SMALL_MODEL
-        linear = _reordered_linear if many and _can_reorder(self._embedding) else _transposed_linear
+        small = sum(parameter.numel() for parameter in model.parameters()) <= SMALL_MODEL
+        can_reorder = _can_reorder(self._embedding)
+
+        def linear(weight: Tensor, *rest: Any) -> Function:
+            lean = small and (batch < FEW_SEQUENCES or batch * weight.numel() <= SMALL_PRODUCT)
+            return (_transposed_linear if lean or not can_reorder else _reordered_linear)(weight, *rest)
+
         with torch.inference_mode():
             self._embedding_norm = _norm(model.embedding_norm, self._embedding)
             self._blocks = [_block(block, batch, linear) for block in model.blocks]  # pyright: ignore[reportArgumentType]  (ModuleList)
