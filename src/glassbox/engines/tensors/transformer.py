@@ -114,11 +114,14 @@ class Transformer(nn.Module, interface.Transformer):
         if torch.is_autocast_enabled(x.device.type):  # from here on everything is computed in one dtype
             x = x.to(torch.get_autocast_dtype(x.device.type))
         bias = self._bias(start, end, x, present, padding)
+        causal = bias is None and self.spec.causal
+        if end == start + 1:  # one token has nothing ahead of it; a branch, because compiled lengths are symbols
+            causal = False
         around = Surroundings(
             tokens=tokens,
             rotary=self._rotary(start, end, positions, x),
             bias=bias,
-            causal=bias is None and self.spec.causal and end > start + 1,
+            causal=causal,
             cache=cache,
             dropout=dropout,
         )
