@@ -12,6 +12,7 @@ from glassbox.errors import BadInput
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST}
+_NO_PLACE = {errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL}
 
 
 def is_full_disk(error: BaseException) -> bool:
@@ -50,3 +51,16 @@ def disk_faults_as_bad_input(folder: Path) -> Generator[None]:
                 "Move it away, or choose another workspace with --workspace.",
             ) from error
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that a person named, with its parents. Raises BadInput where there can be none."""
+    with disk_faults_as_bad_input(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno not in _NO_PLACE:
+                raise
+            raise BadInput(
+                f"No folder can be made at {folder}: {error.strerror}.", "Choose another place with --workspace."
+            ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from glassbox.errors import BadInput
 from glassbox.workspace.artifact import Artifact
 from glassbox.workspace.artifacts import Artifacts
-from glassbox.workspace.faults import disk_faults_as_bad_input
+from glassbox.workspace.faults import make_folder
 from glassbox.workspace.names import Kind
 from glassbox.workspace.runs import Runs
 from glassbox.workspace.states import HELD_BY_A_PROCESS
@@ -43,8 +43,7 @@ class Workspace:
         from glassbox.workspace.run_index import RunIndex
 
         self.folder = Path(folder if folder is not None else default_folder()).expanduser().absolute()
-        with disk_faults_as_bad_input(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         database = Database(self.folder / "workspace.db")
         unfinished = UnfinishedFolders(self.folder / "unfinished")
         artifacts, runs = self.folder / "artifacts", self.folder / "runs"
