@@ -26,7 +26,7 @@ from glassbox.tokenizers import tokenizer_json
 from glassbox.tokenizers.byte_alphabet import BYTES_BY_ID, IDS_BY_BYTE, to_symbols
 from glassbox.tokenizers.bytepair_merging import MergeStep, Pair, merge, merge_steps
 from glassbox.tokenizers.interface import END_OF_TEXT, Tokenizer, check_special_tokens, check_text, unknown_id
-from glassbox.tokenizers.loading import DESCRIPTION, TOKENIZER_JSON, read_json_object
+from glassbox.tokenizers.saved_files import DESCRIPTION, TOKENIZER_JSON, read_json_object
 from glassbox.tokenizers.splitting import GPT4, SplittingPattern
 
 if TYPE_CHECKING:

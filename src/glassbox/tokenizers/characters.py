@@ -13,7 +13,7 @@ from typing import Any
 
 from glassbox.errors import BadInput
 from glassbox.tokenizers.interface import Tokenizer, check_special_tokens, check_text, unknown_id
-from glassbox.tokenizers.loading import DESCRIPTION
+from glassbox.tokenizers.saved_files import DESCRIPTION
 
 BEGINNING = "<|bos|>"
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from glassbox.errors import BadInput
 from glassbox.tokenizers.interface import Tokenizer, unknown_id
-from glassbox.tokenizers.loading import DESCRIPTION
+from glassbox.tokenizers.saved_files import DESCRIPTION
 
 PADDING, END = 0, 1
 FIRST_DIGIT = 2  # the id of the digit 0

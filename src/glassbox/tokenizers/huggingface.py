@@ -18,7 +18,7 @@ import tokenizers
 from glassbox.errors import BadInput
 from glassbox.tokenizers.byte_alphabet import from_symbols
 from glassbox.tokenizers.interface import END_OF_TEXT, Tokenizer, check_text, unknown_id
-from glassbox.tokenizers.loading import DESCRIPTION, TOKENIZER_JSON
+from glassbox.tokenizers.saved_files import DESCRIPTION, TOKENIZER_JSON
 
 ENDS_OF_TEXT = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<eos>", "<|end▁of▁sentence|>", "[SEP]")
 """How well-known models spell the token that parts documents."""

@@ -6,15 +6,11 @@ downloaded from the Hugging Face hub, is read by Hugging Face's library.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from glassbox.errors import BadInput
 from glassbox.tokenizers.interface import Tokenizer
-
-DESCRIPTION = "glassbox.json"
-TOKENIZER_JSON = "tokenizer.json"
+from glassbox.tokenizers.saved_files import DESCRIPTION, TOKENIZER_JSON, read_json_object
 
 
 def load(folder: Path) -> Tokenizer:
@@ -50,18 +46,3 @@ def load(folder: Path) -> Tokenizer:
         f"{folder / DESCRIPTION} should name the type bytepair, characters, digits or huggingface, not {kind!r}.",
         "Save the tokenizer again, or use the version of Glassbox that wrote it.",
     )
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. Raises BadInput if the file can't be read or holds anything else."""
-    try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BadInput(f"{path} can't be read: {error.strerror}.", "Check the path and its permissions.") from None
-    except (ValueError, RecursionError) as error:  # ValueError: neither JSON nor UTF-8
-        raise BadInput(f"{path} isn't JSON: {error}.", "Copy or make the tokenizer again.") from None
-    if not isinstance(value, dict):
-        raise BadInput(
-            f"{path} should hold a JSON object, not {type(value).__name__}.", "Copy or make the tokenizer again."
-        )
-    return value
