@@ -30,7 +30,7 @@ from glassbox.spec import ModelSpec
 from glassbox.training.schedules import Schedule
 
 import torch  # isort: skip
-import torch.nn.functional as F  # noqa: N812  # isort: skip
+import torch.nn.functional as F  # isort: skip
 from torch import Tensor, nn  # isort: skip
 
 ITERATIONS = 2000

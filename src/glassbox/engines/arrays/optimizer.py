@@ -12,6 +12,7 @@ canonical names (`named_state`).
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ from glassbox.errors import BadInput
 CHUNK = 32_768  # numbers: those of weights, gradients and both moments together stay in a core's cache
 
 
-class Optimizer:
+class Optimizer(ABC):
     """What all of them share: a model, a learning rate, and a state with canonical names."""
 
     tensors: ClassVar[tuple[str, ...]] = ()  # the state: arrays as long as all weights, zero at the beginning
@@ -45,9 +46,9 @@ class Optimizer:
             state = (self.state[name][chunk] for name in self.tensors)
             self._update(parameters.values[chunk], parameters.gradients[chunk], *state)
 
+    @abstractmethod
     def _update(self, weights: Array, gradients: Array, *state: Array) -> None:
         """Update some of the weights and their state in place."""
-        raise NotImplementedError
 
     def named_state(self) -> dict[str, Array]:
         """`<canonical name>.<tensor>` -> the state itself, and `steps`: all that another optimiser needs to go on."""

@@ -10,6 +10,7 @@ A schedule sets `learning_rate` before each step. `state` has the weights' canon
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ from glassbox.spec import weight_shapes
 Numbers = list[float]
 
 
-class Optimizer:
+class Optimizer(ABC):
     """What all of them share: a loop over the rows of every weight, and a state with canonical names."""
 
     kinds: ClassVar[tuple[str, ...]] = ()  # the state of one weight: lists of its shape, zero at the beginning
@@ -71,9 +72,9 @@ class Optimizer:
             self.state[name][kind] = held
         self.steps = int(state["steps"])
 
+    @abstractmethod
     def _update(self, weights: Vector, *state: Numbers) -> None:
         """Update one row of a weight and of its state in place."""
-        raise NotImplementedError
 
 
 class SGD(Optimizer):

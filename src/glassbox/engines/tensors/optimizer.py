@@ -18,6 +18,7 @@ tensors and a view can ask for the second moment of `blocks.0.attention.query`.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -44,7 +45,7 @@ POLAR_EXPRESS = tuple(
 )
 
 
-class Optimizer(torch.optim.Optimizer):
+class Optimizer(torch.optim.Optimizer, ABC):
     """What all of them share: groups of a model's parameters, and a state with canonical names.
 
     groups: each a dict with "params" and "lr_factor" (what the run's learning rate is multiplied by for it).
@@ -83,9 +84,9 @@ class Optimizer(torch.optim.Optimizer):
             if held:
                 self._update(group, held, [parameter.grad for parameter in held])
 
+    @abstractmethod
     def _update(self, group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
         """Update the weights of one group in place."""
-        raise NotImplementedError
 
     def named_state(self) -> dict[str, Tensor]:
         """`<canonical name>.<tensor>` -> the state itself, and `steps`: all that another optimiser needs to go on."""
