@@ -32,6 +32,11 @@ def test_what_was_filled_in_follows_anew_when_its_cause_changes() -> None:
         ({"width": 130}, "width 130 is not divisible by 4 heads: set width to 128 or 132"),
         ({"key_value_heads": 3}, "set key_value_heads to one of 1, 2, 4"),
         ({"positions": "rotary", "head_width": 3}, "rotary positions turn pairs"),
+        (
+            {"positions": "learned", "rotary_scaling": {"kind": "linear", "factor": 2}},
+            "rotary_scaling is set, but positions are learned",
+        ),
+        ({"rotary_scaling": {"kind": "llama3", "factor": 8, "slow_turns": 4}}, "lower rotary_scaling.slow_turns"),
         ({"positions": "learned", "rotary_fraction": 0.5}, "rotary_fraction is set, but positions are learned"),
         ({"positions": "sinusoidal", "width": 15, "heads": 3}, "sinusoidal positions need an even width"),
         ({"norm": "group", "norm_groups": 3}, "not divisible by 3 norm groups"),

@@ -38,16 +38,54 @@ class Experts(BaseModel):
     active: int = Field(ge=1, le=4096, description="Routed experts that each token visits.")
     hidden_width: int = Field(ge=1, le=LARGEST, description="Hidden width of one expert.")
     shared: int = Field(default=0, ge=0, le=64, description="Experts that every token visits besides the routed ones.")
+    shared_gate: bool = Field(
+        default=False, description="Scale what the shared experts give by a sigmoid of the token (Qwen 1.5 MoE)."
+    )
     dense_layers: int = Field(
         default=0, ge=0, le=10_000, description="First layers that keep one ordinary feed-forward."
     )
+    normalized: bool = Field(
+        default=True, description="Weights of the visited experts divided by their sum (Mixtral), so that they sum to 1."
+    )
+    balance: float = Field(
+        default=0.01, ge=0, le=10, description="Share of the load-balancing loss in training (Fedus et al. 2021, §2.2)."
+    )
 
     @model_validator(mode="after")
-    def _active_within_count(self) -> Self:
+    def _makes_sense(self) -> Self:
+        if self.shared_gate and not self.shared:
+            raise ValueError("shared_gate is on, but there are no shared experts: set experts.shared or turn it off")
         if self.active > self.count:
             raise ValueError(
                 f"{self.active} active experts were asked for, but there are {self.count}: "
                 f"lower experts.active to at most {self.count} or raise experts.count"
+            )
+        return self
+
+
+class RotaryScaling(BaseModel):
+    """Rotary positions stretched for texts longer than those first trained on (`engines.frequencies` has the formulas).
+
+    fast_turns and slow_turns: how often a pair of channels turns within the original context; above the first it is
+    left alone, below the second it is slowed by the factor (Llama 3.1, 2024).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: Literal["linear", "llama3"] = Field(description="All pairs slowed alike, or the slow ones only (Llama 3.1).")
+    factor: float = Field(ge=1, le=1_000_000, description="How much slower pairs of channels turn.")
+    original_context: int = Field(
+        default=8_192, ge=1, le=LARGEST, description="Context of the first training (llama3)."
+    )
+    fast_turns: float = Field(default=4.0, gt=0, le=1e6, description="Turns above which a pair is kept (llama3).")
+    slow_turns: float = Field(default=1.0, gt=0, le=1e6, description="Turns below which a pair is slowed (llama3).")
+
+    @model_validator(mode="after")
+    def _slow_below_fast(self) -> Self:
+        if self.slow_turns >= self.fast_turns:
+            raise ValueError(
+                f"slow_turns is {self.slow_turns:g} and fast_turns {self.fast_turns:g}: "
+                "lower rotary_scaling.slow_turns below rotary_scaling.fast_turns"
             )
         return self
 
@@ -121,6 +159,9 @@ class ModelSpec(BaseModel):
     positions: Positions = Field(default="rotary", description="How a token knows where it stands.")
     rotary_base: float = Field(default=10_000.0, gt=1, description="Longest wavelength of rotary positions over 2 pi.")
     rotary_fraction: float = Field(default=1.0, gt=0, le=1, description="Share of each head's width that is rotated.")
+    rotary_scaling: RotaryScaling | None = Field(
+        default=None, description="Slower turning, for texts longer than those first trained on."
+    )
 
     # Feed-forward
     activation: Activation = Field(default="gelu", description="Non-linearity of the feed-forward network.")
@@ -249,6 +290,8 @@ class ModelSpec(BaseModel):
                 raise ValueError(
                     f"rotary_fraction is set, but positions are {self.positions}: drop it or choose rotary"
                 )
+            if self.rotary_scaling is not None:
+                raise ValueError(f"rotary_scaling is set, but positions are {self.positions}: drop it or choose rotary")
             return
         if self.rotated_width < 2 or self.rotated_width % 2:
             raise ValueError(
@@ -302,6 +345,8 @@ class ModelSpec(BaseModel):
             raise ValueError(f"window {self.window} is longer than the context {self.context}: lower it or drop it")
 
     def _check_experts(self) -> None:
+        if self.experts and self.feedforward_bias:
+            raise ValueError("experts have no biases, and feedforward_bias is on: turn it off or drop experts")
         if self.experts and self.experts.dense_layers >= self.layers:
             raise ValueError(
                 f"experts.dense_layers is {self.experts.dense_layers} of {self.layers} layers, "

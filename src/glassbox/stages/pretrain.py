@@ -42,7 +42,7 @@ DEFAULT_SECONDS = 180.0
 SUSTAINED = 0.5  # of what large matrices reach, in a whole step (see recipe.py)
 SHARE_MEASURED = 0.03  # of the time that a run is given, to find out how many steps that is; at most:
 LONGEST_MEASURED = 5.0  # seconds
-NOT_CHOSEN_HERE = {"kind", "head", "classes", "encoder_layers", "vocabulary_size", "experts"}
+NOT_CHOSEN_HERE = {"kind", "head", "classes", "encoder_layers", "vocabulary_size", "experts", "rotary_scaling"}
 
 
 def _optional(field: FieldInfo) -> Any:

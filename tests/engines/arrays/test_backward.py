@@ -128,7 +128,7 @@ def test_the_softmax_jacobian_of_attention_is_the_whole_matrix():
 
 
 def test_rotation():
-    cosines, sines = rotary_table(LENGTH, 4, 10_000.0)
+    cosines, sines = rotary_table(LENGTH, [1.0, 0.01])
     x = np.random.default_rng(0).normal(size=(BATCH, LENGTH, 3, 6))  # of six channels four are turned
     importance = np.random.default_rng(1).normal(size=x.shape)
     d_x = rotate_backward(importance, cosines, sines)

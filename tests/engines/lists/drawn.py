@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from glassbox.engines import tensors
 from glassbox.engines.tensors import optimizer as tensors_optimizer
-from glassbox.spec import ModelSpec, weight_shapes
+from glassbox.spec import ModelSpec, RotaryScaling, weight_shapes
 
 Rows = list[list[int]]
 
@@ -56,6 +56,9 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder"), laye
     }
     if fields["positions"] == "rotary" and fields["head_width"] == 4:
         fields["rotary_fraction"] = draw(st.sampled_from([0.5, 1.0]))
+    if fields["positions"] == "rotary":
+        llama3 = RotaryScaling(kind="llama3", factor=8, original_context=16, fast_turns=2, slow_turns=0.5)
+        fields["rotary_scaling"] = draw(st.sampled_from([None, RotaryScaling(kind="linear", factor=2.5), llama3]))
     if kind == "encoder" and draw(st.booleans()):
         fields |= {"head": "classes", "classes": 3, "tied_embeddings": False}
     return ModelSpec(**fields)

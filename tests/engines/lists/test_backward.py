@@ -132,7 +132,7 @@ def test_norms(kind: str, gain_and_bias: tuple[bool, bool]):
 
 
 def test_rotation_is_turned_back():
-    turns = [rotary_turn(position, 4, 100.0) for position in range(LENGTH)]
+    turns = [rotary_turn(position, [1.0, 0.1]) for position in range(LENGTH)]
     x = matrix(LENGTH, 6)  # the last two channels of each head stand still
     check(lambda: rotate(x, turns), lambda d: rotate_backward(d, turns), x)
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import strategies as st
 
 from glassbox.engines.tensors import Transformer
-from glassbox.spec import ModelSpec
+from glassbox.spec import ModelSpec, RotaryScaling
 
 
 @st.composite
@@ -45,6 +45,8 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder")) -> M
     }
     if positions == "rotary":
         fields["rotary_fraction"] = draw(st.sampled_from([1.0, 0.5])) if fields["head_width"] == 4 else 1.0
+        llama3 = RotaryScaling(kind="llama3", factor=8, original_context=16, fast_turns=2, slow_turns=0.5)
+        fields["rotary_scaling"] = draw(st.sampled_from([None, RotaryScaling(kind="linear", factor=2.5), llama3]))
     if norm != "none":
         fields["norm_gain"] = draw(st.booleans())
         fields["norm_bias"] = fields["norm_gain"] and norm in ("layer", "group") and draw(st.booleans())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
 from glassbox.engines.tensors import Transformer
-from glassbox.spec import ModelSpec
+from glassbox.spec import ModelSpec, RotaryScaling
 
 transformers = pytest.importorskip("transformers")
 
@@ -151,6 +151,19 @@ LLAMA_LIKE: dict[str, Any] = {
 def test_llama_is_rotary_rms_norm_swiglu_and_grouped_queries() -> None:
     spec = ModelSpec(**SIZES, key_value_heads=2, activation="swiglu", hidden_width=40)
     config = transformers.LlamaConfig(**LLAMA_LIKE)
+    assert_same(transformers.LlamaForCausalLM, config, spec, llama_names(2))
+
+
+@pytest.mark.parametrize("kind", ["linear", "llama3"])
+def test_llama_3_1_slows_the_rotation_of_slow_pairs(kind: Literal["linear", "llama3"]) -> None:
+    scaling = RotaryScaling(kind=kind, factor=8, original_context=16, fast_turns=2, slow_turns=0.5)
+    spec = ModelSpec(
+        **SIZES, key_value_heads=2, head_width=16, activation="swiglu", hidden_width=40, rotary_scaling=scaling
+    )
+    rope: dict[str, Any] = {"rope_type": kind, "rope_theta": 10_000.0, "factor": 8.0}
+    if kind == "llama3":
+        rope |= {"original_max_position_embeddings": 16, "high_freq_factor": 2.0, "low_freq_factor": 0.5}
+    config = transformers.LlamaConfig(**LLAMA_LIKE, head_dim=16, rope_parameters=rope)
     assert_same(transformers.LlamaForCausalLM, config, spec, llama_names(2))
 
 

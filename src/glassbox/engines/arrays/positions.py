@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from glassbox.engines.arrays.parameters import Array
+from glassbox.engines.frequencies import rotary_frequencies
 from glassbox.spec import ModelSpec
 
 
@@ -18,13 +20,12 @@ def sinusoidal_table(length: int, width: int) -> Array:
     return np.stack((np.sin(angles), np.cos(angles)), axis=-1).reshape(length, width)  # (length, width / 2, 2) before
 
 
-def rotary_table(length: int, rotated_width: int, base: float) -> tuple[Array, Array]:
+def rotary_table(length: int, frequencies: Sequence[float]) -> tuple[Array, Array]:
     """Cosines and sines for `rotate`, each (length, 1, rotated_width / 2) (Su et al. 2021, eq. 34).
 
     Channel i is paired with channel i + rotated_width / 2, the layout of Llama's and NeoX's published weights.
     """
-    frequencies = base ** (-np.arange(0, rotated_width, 2) / rotated_width)
-    angles = np.arange(length)[:, None, None] * frequencies
+    angles = np.arange(length)[:, None, None] * np.array(frequencies)
     return np.cos(angles), np.sin(angles)
 
 
@@ -89,7 +90,7 @@ class Tables:
     def rotary(self, start: int, end: int) -> tuple[Array, Array]:
         """Cosines and sines of positions start to end, each (end - start, 1, rotated_width / 2)."""
         if self._rotary is None or len(self._rotary[0]) < end:
-            cosines, sines = rotary_table(self._room(end), self.spec.rotated_width, self.spec.rotary_base)
+            cosines, sines = rotary_table(self._room(end), rotary_frequencies(self.spec))
             self._rotary = cosines.astype(self.dtype), sines.astype(self.dtype)
         cosines, sines = self._rotary
         return cosines[start:end], sines[start:end]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from glassbox.engines.frequencies import rotary_frequencies
 from glassbox.engines.lists.parameters import Matrix, Vector
 from glassbox.spec import ModelSpec
 
@@ -17,12 +18,12 @@ def sinusoidal_vector(position: int, width: int) -> Vector:
     return [function(angle) for angle in angles for function in (math.sin, math.cos)]
 
 
-def rotary_turn(position: int, rotated_width: int, base: float) -> Turn:
+def rotary_turn(position: int, frequencies: Sequence[float]) -> Turn:
     """Cosines and sines for `rotate` (Su et al. 2021, eq. 34).
 
     Channel i is paired with channel i + rotated_width / 2, the layout of Llama's and NeoX's published weights.
     """
-    angles = [position * base ** (-channel / rotated_width) for channel in range(0, rotated_width, 2)]
+    angles = [position * frequency for frequency in frequencies]
     return [math.cos(angle) for angle in angles], [math.sin(angle) for angle in angles]
 
 
@@ -74,13 +75,14 @@ class Tables:
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self.slopes = alibi_slopes(spec.heads) if spec.positions == "alibi" else None
+        self._frequencies = rotary_frequencies(spec) if spec.positions == "rotary" else []
         self._turns: list[Turn] = []
         self._sinusoidal: Matrix = []
 
     def rotary(self, start: int, end: int) -> list[Turn]:
         """Cosines and sines of positions start to end."""
-        width, base = self.spec.rotated_width, self.spec.rotary_base
-        self._turns += [rotary_turn(position, width, base) for position in range(len(self._turns), end)]
+        new = range(len(self._turns), end)
+        self._turns += [rotary_turn(position, self._frequencies) for position in new]
         return self._turns[start:end]
 
     def sinusoidal(self, start: int, end: int) -> Matrix:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from glassbox.engines.frequencies import rotary_frequencies
 from glassbox.spec import ModelSpec
 
 
@@ -17,13 +19,13 @@ def sinusoidal_table(length: int, width: int) -> Tensor:
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)  # (length, width / 2, 2) -> (length, width)
 
 
-def rotary_table(length: int, rotated_width: int, base: float) -> tuple[Tensor, Tensor]:
+def rotary_table(length: int, frequencies: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Cosines and signed sines for `rotate`, each (length, 1, rotated_width) (Su et al. 2021, eq. 34).
 
     Channel i is paired with channel i + rotated_width / 2, the layout of Llama's and NeoX's published weights.
     """
-    frequencies = base ** (-torch.arange(0, rotated_width, 2, dtype=torch.float64) / rotated_width)
-    angles = torch.arange(length, dtype=torch.float64)[:, None, None] * frequencies  # (length, 1, rotated_width / 2)
+    turns = torch.tensor(frequencies, dtype=torch.float64)  # (rotated_width / 2,) radians per token
+    angles = torch.arange(length, dtype=torch.float64)[:, None, None] * turns  # (length, 1, rotated_width / 2)
     return torch.cat((angles.cos(), angles.cos()), -1), torch.cat((-angles.sin(), angles.sin()), -1)
 
 
@@ -87,7 +89,7 @@ class Tables:
         key = (dtype, device)
         if key not in self._rotary or len(self._rotary[key][0]) < end:
             with torch.inference_mode(False):
-                cosines, sines = rotary_table(self._room(end), self.spec.rotated_width, self.spec.rotary_base)
+                cosines, sines = rotary_table(self._room(end), rotary_frequencies(self.spec))
                 self._rotary[key] = (cosines.to(device, dtype), sines.to(device, dtype))
         cosines, sines = self._rotary[key]
         return cosines[start:end], sines[start:end]
