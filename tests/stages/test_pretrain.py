@@ -281,7 +281,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no time for a step": ({"steps": None, "seconds": 1e-6}, "Not one training step fits"),
     "a GPU that isn't there": ({"device": "cuda"}, "No GPU that PyTorch can use"),
     "a format too slow for a CPU": ({"precision": "fp16"}, "A CPU multiplies matrices in fp16 many times slower"),
-    "experts": ({"preset": "mixtral-8x7b", "model": {"context": 16}}, "mixtures of experts"),
     "a rate that diverges": (
         {"preset": "gpt2-small", "model": {"context": 16, "width": 16, "layers": 2, "heads": 2}, "optimizer": "sgd"}
         | {"learning_rate": 100.0, "clip": 0, "steps": 300},

@@ -20,12 +20,16 @@ IGNORED = -1  # a target of this value doesn't count in the loss
 class Details:
     """What a forward pass says besides its logits.
 
-    loss:   mean cross-entropy in nats over the targets that count; None when no targets were given.
-    values: canonical name (`glassbox.engines.values`) -> value, for the names asked for.
+    loss:    mean cross-entropy in nats over the targets that count; None when no targets were given.
+    values:  canonical name (`glassbox.engines.values`) -> value, for the names asked for.
+    balance: load-balancing loss of a mixture of experts (Fedus et al. 2021, §2.2), averaged over its layers, when
+             targets were given: N times the sum over the N experts of the share of tokens that visit it times its
+             mean probability. As many as a token visits when all are visited alike, up to N when one is alone.
     """
 
     loss: Array | None = None
     values: Mapping[str, Array] = field(default_factory=dict)
+    balance: Array | None = None
 
 
 class Optimizer(Protocol):
@@ -56,7 +60,10 @@ class Transformer(ABC):
 
     @abstractmethod
     def backward(self, details: Details) -> None:
-        """Add the gradients of `details.loss` to those held."""
+        """Add the gradients of `details.loss` to those held.
+
+        Of a mixture of experts those of `details.loss` plus `spec.experts.balance` times `details.balance`.
+        """
 
     @abstractmethod
     def weights(self) -> dict[str, Array]:

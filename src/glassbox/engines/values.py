@@ -15,6 +15,13 @@ blocks.0.attention_residual           (batch, length, width)      the stream wit
 blocks.0.feedforward_norm.output      (batch, length, width)
 blocks.0.feedforward.gate, .up        (batch, length, hidden_width)       before the activation
 blocks.0.feedforward.hidden           (batch, length, hidden_width)       after it
+  or, with experts (of each token those that it visits, the most likely first),
+blocks.0.feedforward.router_logits, .router_probabilities  (batch, length, experts)   before and after the softmax
+blocks.0.feedforward.router_weights   (batch, length, experts)    what each expert counts; 0 where not visited
+blocks.0.feedforward.experts.gate, .up, .hidden            (batch, length, active, expert's hidden_width)
+blocks.0.feedforward.experts.output   (batch, length, width)      weighted and summed
+blocks.0.feedforward.shared.gate, .up, .hidden, .output    as of one network
+blocks.0.feedforward.shared_share     (batch, length, 1)          what the shared experts count, with a shared gate
 blocks.0.feedforward.output           (batch, length, width)
 blocks.0.residual                     (batch, length, width)      the stream that the block hands on
 final_norm.output                     (batch, length, width)
@@ -23,6 +30,7 @@ logits                                (batch, length, vocabulary) or (batch, cla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -96,11 +104,7 @@ def keeping(spec: ModelSpec, patterns: Iterable[str]) -> Keep:
 
 
 def _once_per_kind(names: Iterable[str]) -> list[str]:
-    return [name.replace("blocks.0.", "blocks.*.") for name in names if _layer(name) in (None, "0")]
-
-
-def _layer(name: str) -> str | None:
-    return name.split(".")[1] if name.startswith("blocks.") else None
+    return list(dict.fromkeys(re.sub(r"\bblocks\.\d+\.", "blocks.*.", name) for name in names))
 
 
 def _values(spec: ModelSpec, batch: int, length: int) -> Iterator[tuple[str, Shape]]:
@@ -112,15 +116,15 @@ def _values(spec: ModelSpec, batch: int, length: int) -> Iterator[tuple[str, Sha
     if spec.embedding_norm:
         yield "embedding_norm.output", stream
     for layer in range(spec.layers):
-        for name, shape in _block(spec, batch, length):
+        for name, shape in _block(spec, layer, batch, length):
             yield f"blocks.{layer}.{name}", shape
     if spec.final_norm and spec.norm != "none":
         yield "final_norm.output", stream
     yield "logits", (batch, spec.classes) if spec.head == "classes" else (batch, length, spec.vocabulary_size)
 
 
-def _block(spec: ModelSpec, batch: int, length: int) -> Iterator[tuple[str, Shape]]:
-    stream, hidden = (batch, length, spec.width), (batch, length, spec.hidden_width)
+def _block(spec: ModelSpec, layer: int, batch: int, length: int) -> Iterator[tuple[str, Shape]]:
+    stream = (batch, length, spec.width)
     has_norms, post, sandwich = spec.norm != "none", spec.norm_placement == "post", spec.norm_placement == "sandwich"
     if has_norms and not post:
         yield "attention_norm.output", stream
@@ -133,11 +137,8 @@ def _block(spec: ModelSpec, batch: int, length: int) -> Iterator[tuple[str, Shap
         yield "attention_norm.output", stream
     if has_norms and not post:
         yield "feedforward_norm.output", stream
-    if spec.gated:
-        yield "feedforward.gate", hidden
-    yield "feedforward.up", hidden
-    yield "feedforward.hidden", hidden
-    yield "feedforward.output", stream
+    for name, shape in _feedforward(spec, layer, batch, length):
+        yield f"feedforward.{name}", shape
     if sandwich:
         yield "feedforward_output_norm.output", stream
     if has_norms and post:
@@ -158,3 +159,26 @@ def _attention(spec: ModelSpec, batch: int, length: int) -> Iterator[tuple[str, 
     yield "attention.weights", (batch, spec.heads, length, length)
     yield "attention.mixed", queries
     yield "attention.output", (batch, length, spec.width)
+
+
+def _feedforward(spec: ModelSpec, layer: int, batch: int, length: int) -> Iterator[tuple[str, Shape]]:
+    inner = ("gate", "up", "hidden") if spec.gated else ("up", "hidden")
+    stream = (batch, length, spec.width)
+    experts = spec.experts
+    if experts is None or not spec.has_experts(layer):
+        for name in inner:
+            yield name, (batch, length, spec.hidden_width)
+        yield "output", stream
+        return
+    for name in ("router_logits", "router_probabilities", "router_weights"):
+        yield name, (batch, length, experts.count)
+    for name in inner:
+        yield f"experts.{name}", (batch, length, experts.active, experts.hidden_width)
+    yield "experts.output", stream
+    if experts.shared:
+        for name in inner:
+            yield f"shared.{name}", (batch, length, experts.hidden_width * experts.shared)
+        yield "shared.output", stream
+    if experts.shared_gate:
+        yield "shared_share", (batch, length, 1)
+    yield "output", stream

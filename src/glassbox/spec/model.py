@@ -45,7 +45,8 @@ class Experts(BaseModel):
         default=0, ge=0, le=10_000, description="First layers that keep one ordinary feed-forward."
     )
     normalized: bool = Field(
-        default=True, description="Weights of the visited experts divided by their sum (Mixtral), so that they sum to 1."
+        default=True,
+        description="Weights of the visited experts divided by their sum (Mixtral), so that they sum to 1.",
     )
     balance: float = Field(
         default=0.01, ge=0, le=10, description="Share of the load-balancing loss in training (Fedus et al. 2021, §2.2)."

@@ -13,6 +13,11 @@ A matrix is (outputs, inputs), so that `y = x @ W.T`, as in PyTorch. Nothing is 
     blocks.0.feedforward_norm.gain        (width,)
     blocks.0.feedforward.gate, .up        (hidden_width, width)       gate: gated activations only
     blocks.0.feedforward.down             (width, hidden_width)
+  or, with experts,
+    blocks.0.feedforward.router           (experts, width)
+    blocks.0.feedforward.experts.gate, .up  (experts, expert's hidden_width, width)
+    blocks.0.feedforward.experts.down     (experts, width, expert's hidden_width)
+    blocks.0.feedforward.shared.gate, .up, .down, and shared_gate (1, width)   shared experts, as one network
     final_norm.gain                       (width,)
     output.weight                         (vocabulary or classes, width)
 An encoder beside a decoder has the same names behind `encoder.`.
@@ -127,6 +132,8 @@ def _feedforward(spec: ModelSpec, prefix: str, layer: int) -> Iterator[tuple[str
     yield f"{prefix}.experts.down", (count, spec.width, hidden)
     if spec.experts.shared:  # shared experts are always on together: one network of their summed hidden width
         yield from _dense(spec, f"{prefix}.shared", hidden * spec.experts.shared)
+    if spec.experts.shared_gate:
+        yield f"{prefix}.shared_gate", (1, spec.width)
 
 
 def _dense(spec: ModelSpec, prefix: str, hidden: int) -> Iterator[tuple[str, Shape]]:

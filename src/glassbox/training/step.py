@@ -78,7 +78,7 @@ class TrainingStep:
         self.model.eval()
         try:
             with torch.no_grad(), self._autocast():
-                return self._loss(self.model, inputs, targets)
+                return self._details(self.model, inputs, targets).loss
         finally:
             self.model.train()
 
@@ -108,11 +108,12 @@ class TrainingStep:
         """share: what part of the batch's targets these are, so that the parts' means add up to the whole's mean."""
         inputs, targets = (torch.from_numpy(ids).to(self.device, non_blocking=True) for ids in batch)
         with self._autocast():
-            loss = self._loss(self._forward, inputs, targets)
+            details = self._details(self._forward, inputs, targets)
+            objective = self.model.objective(details)
         if share != 1.0:
-            loss = loss * share
-        self.scaler.scale(loss).backward()
-        return loss.detach()
+            objective = objective * share
+        self.scaler.scale(objective).backward()
+        return details.loss.detach() * share
 
     def _clip(self) -> Tensor:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
@@ -127,9 +128,9 @@ class TrainingStep:
         return torch.autocast(self.device.type, FORMATS[self.precision])
 
     @staticmethod
-    def _loss(forward: Any, inputs: Tensor, targets: Tensor) -> Tensor:
+    def _details(forward: Any, inputs: Tensor, targets: Tensor) -> Any:
         _, details = forward(inputs, targets)
-        return details.loss
+        return details
 
 
 def dropout_seed(seed: int, step: int) -> int:

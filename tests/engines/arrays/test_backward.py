@@ -11,6 +11,7 @@ from arrays.differences import assert_backward, assert_slopes, drawn, slopes
 from glassbox.engines.arrays.attention import Attention, Surroundings, softmax
 from glassbox.engines.arrays.block import Block
 from glassbox.engines.arrays.embedding import Embedding, Output, add_rows
+from glassbox.engines.arrays.experts import MixtureOfExperts, balance
 from glassbox.engines.arrays.feedforward import ACTIVATIONS, FeedForward, GatedFeedForward, bend
 from glassbox.engines.arrays.loss import cross_entropy, cross_entropy_backward
 from glassbox.engines.arrays.network import Network
@@ -18,7 +19,7 @@ from glassbox.engines.arrays.normalization import Norm, norm
 from glassbox.engines.arrays.parameters import Array, Parameters
 from glassbox.engines.arrays.positions import Tables, rotary_table, rotate, rotate_backward
 from glassbox.engines.values import NOTHING
-from glassbox.spec import ModelSpec
+from glassbox.spec import Experts, ModelSpec
 
 SIZES: dict[str, Any] = {"vocabulary_size": 5, "context": 6, "width": 8, "layers": 1, "heads": 4, "hidden_width": 6}
 BATCH, LENGTH = 2, 5
@@ -68,6 +69,29 @@ def test_the_feedforward_network(activation: str, bias: bool):
     kind = GatedFeedForward if spec.gated else FeedForward
     part = kind(spec, parameters.under("blocks.0.feedforward"))
     assert_backward(lambda x: part.forward(x, NOTHING), part.backward, stream(), parameters)
+
+
+@pytest.mark.parametrize("present", [None, np.arange(10) % 3 > 0])
+@pytest.mark.parametrize("activation", ["silu", "swiglu"])
+@pytest.mark.parametrize("normalized", [False, True])
+def test_the_mixture_of_experts(activation: str, normalized: bool, present: Any):
+    """As the output is weighted by chance, so is the load-balancing loss, by its share."""
+    experts = Experts(count=3, active=2, hidden_width=3, shared=1, shared_gate=True, normalized=normalized)
+    spec = ModelSpec(**SIZES, activation=activation, experts=experts)
+    parameters = drawn(Parameters(spec, np.float64))
+    part, share, x = MixtureOfExperts(spec, parameters.under("blocks.0.feedforward")), 0.7, stream()
+    importance = np.random.default_rng(1).normal(size=x.shape)
+
+    def objective() -> float:
+        output = part.forward(x, present, NOTHING)
+        return float((output * importance).sum() + share * balance([[part]], share))
+
+    objective()
+    d_x = part.backward(importance)
+    gradients = only(parameters, "blocks.0.feedforward")
+    assert_slopes(d_x, slopes(objective, x), "x")
+    for name, gradient in gradients.items():
+        assert_slopes(gradient, slopes(objective, parameters.apart(parameters.values)[name]), name)
 
 
 @pytest.mark.parametrize(

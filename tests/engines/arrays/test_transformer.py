@@ -16,7 +16,7 @@ from glassbox.engines.arrays import shares
 from glassbox.engines.arrays.network import Network
 from glassbox.engines.arrays.optimizer import Adam, AdamW
 from glassbox.errors import BadInput
-from glassbox.spec import Experts, ModelSpec, preset
+from glassbox.spec import ModelSpec, preset
 
 SPEC = ModelSpec(vocabulary_size=11, context=8, width=16, layers=2, heads=4, initial_std=0.5)
 CLASSIFIER = SPEC.replace(kind="encoder", head="classes", classes=3)
@@ -279,8 +279,6 @@ def test_other_things_that_cannot_be_used_are_refused():
 def test_models_that_no_engine_builds_are_refused():
     with pytest.raises(BadInput, match="encoder-decoders"):
         arrays.Transformer(SPEC.replace(kind="encoder-decoder", encoder_layers=1))
-    with pytest.raises(BadInput, match="experts"):
-        arrays.Transformer(SPEC.replace(experts=Experts(count=2, active=1, hidden_width=4)))
 
 
 def test_weights_that_do_not_fit_are_refused_and_nothing_changes():

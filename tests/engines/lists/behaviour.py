@@ -17,7 +17,7 @@ import torch
 from glassbox.engines import interface
 from glassbox.engines.initialization import initial_weights
 from glassbox.errors import BadInput
-from glassbox.spec import Experts, ModelSpec, weight_shapes
+from glassbox.spec import ModelSpec, weight_shapes
 from glassbox.spec.presets import preset
 from lists.drawn import reference, weights_of
 
@@ -358,17 +358,9 @@ class EngineBehaviour:
         with pytest.raises(BadInput, match="together with a cache"):
             self.model().forward([[1]], [[2]], cache=[self.engine.Cache(SPEC)])
 
-    @pytest.mark.parametrize(
-        "changes",
-        [
-            {"kind": "encoder-decoder", "encoder_layers": 1},
-            {"experts": Experts(count=2, active=1, hidden_width=2)},
-        ],
-        ids=["encoder-decoder", "experts"],
-    )
-    def test_a_model_that_is_not_built_is_refused_with_a_way_out(self, changes: Any):
+    def test_a_model_that_is_not_built_is_refused_with_a_way_out(self):
         with pytest.raises(BadInput, match="No engine builds") as refused:
-            self.engine.Transformer(SPEC.replace(**changes))
+            self.engine.Transformer(SPEC.replace(kind="encoder-decoder", encoder_layers=1))
         assert refused.value.remedy
 
     # ---- microgpt and the standard library ----

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from glassbox.engines import tensors
 from glassbox.engines.tensors import optimizer as tensors_optimizer
-from glassbox.spec import ModelSpec, RotaryScaling, weight_shapes
+from glassbox.spec import Experts, ModelSpec, RotaryScaling, weight_shapes
 
 Rows = list[list[int]]
 
@@ -59,9 +59,27 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder"), laye
     if fields["positions"] == "rotary":
         llama3 = RotaryScaling(kind="llama3", factor=8, original_context=16, fast_turns=2, slow_turns=0.5)
         fields["rotary_scaling"] = draw(st.sampled_from([None, RotaryScaling(kind="linear", factor=2.5), llama3]))
+    if draw(st.integers(0, 3)) == 0:
+        fields |= {"experts": draw(mixtures(fields["layers"])), "feedforward_bias": False}
     if kind == "encoder" and draw(st.booleans()):
         fields |= {"head": "classes", "classes": 3, "tied_embeddings": False}
     return ModelSpec(**fields)
+
+
+@st.composite
+def mixtures(draw: st.DrawFn, layers: int) -> Experts:
+    """Any small mixture of experts."""
+    count, shared = draw(st.integers(2, 5)), draw(st.integers(0, 2))
+    return Experts(
+        count=count,
+        active=draw(st.integers(1, count)),
+        hidden_width=draw(st.integers(1, 4)),
+        shared=shared,
+        shared_gate=shared > 0 and draw(st.booleans()),
+        dense_layers=draw(st.integers(0, layers - 1)),
+        normalized=draw(st.booleans()),
+        balance=draw(st.sampled_from([0.0, 0.5])),
+    )
 
 
 @st.composite
@@ -91,7 +109,7 @@ def weights_of(spec: ModelSpec, seed: int) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
     weights: dict[str, np.ndarray] = {}
     for name, shape in weight_shapes(spec).items():
-        deviation = shape[-1] ** -0.5 if len(shape) == 2 else 0.3
+        deviation = shape[-1] ** -0.5 if len(shape) >= 2 else 0.3
         weights[name] = generator.normal(1 if name.endswith("gain") else 0, deviation, shape)
     return weights
 
@@ -136,6 +154,9 @@ def assert_same_step(engine: Any, spec: ModelSpec, batch: tuple[Rows, Any, Any],
 
     assert_agree(logits, their_logits, "logits")
     assert_agree(details.loss.item(), expected.loss, "loss", floor=1.0)
+    assert (details.balance is None) == (expected.balance is None) == (spec.experts is None)
+    if expected.balance is not None:
+        assert_agree(float(details.balance), expected.balance, "balance", floor=1.0)
     assert details.values.keys() == expected.values.keys()
     for name, value in expected.values.items():
         assert_agree(details.values[name], value, name, floor=1e-5)

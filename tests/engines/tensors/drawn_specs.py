@@ -8,7 +8,7 @@ import torch
 from hypothesis import strategies as st
 
 from glassbox.engines.tensors import Transformer
-from glassbox.spec import ModelSpec, RotaryScaling
+from glassbox.spec import Experts, ModelSpec, RotaryScaling
 
 
 @st.composite
@@ -54,6 +54,18 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder")) -> M
         fields["parallel_residual"] = draw(st.booleans())
         if not fields["parallel_residual"]:
             fields["norm_placement"] = draw(st.sampled_from(["pre", "post", "sandwich"]))
+    if draw(st.integers(0, 3)) == 0:
+        count, shared = draw(st.integers(2, 5)), draw(st.integers(0, 2))
+        fields["feedforward_bias"] = False
+        fields["experts"] = Experts(
+            count=count,
+            active=draw(st.integers(1, count)),
+            hidden_width=draw(st.integers(1, 8)),
+            shared=shared,
+            shared_gate=shared > 0 and draw(st.booleans()),
+            dense_layers=draw(st.integers(0, fields["layers"] - 1)),
+            normalized=draw(st.booleans()),
+        )
     if norm == "group":
         fields["norm_groups"] = draw(st.sampled_from([1, 3]))
     return ModelSpec.checked(fields)

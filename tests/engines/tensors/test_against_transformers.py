@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from glassbox.engines.tensors import Transformer
-from glassbox.spec import ModelSpec, RotaryScaling
+from glassbox.spec import Experts, ModelSpec, RotaryScaling
 
 transformers = pytest.importorskip("transformers")
 
@@ -63,6 +63,8 @@ def interleaved(name: str, part: int, heads: int) -> Callable[[dict[str, Tensor]
 
 def assert_same(kind: Any, config: Any, spec: ModelSpec, names: Names) -> None:
     """Same logits and same gradients of the loss, to 1e-9."""
+    if spec.experts is not None:  # the load-balancing loss is compared alone
+        spec = spec.replace(experts=spec.experts.model_copy(update={"balance": 0.0}))
     with float64_throughout():
         theirs = randomized(kind(config))
     held = dict(theirs.named_parameters())
@@ -177,6 +179,63 @@ def test_qwen3_normalises_queries_and_keys_of_each_head() -> None:
     spec = ModelSpec(**SIZES, key_value_heads=2, head_width=8, activation="swiglu", hidden_width=40, qk_norm=True)
     config = transformers.Qwen3Config(**LLAMA_LIKE, head_dim=8)
     assert_same(transformers.Qwen3ForCausalLM, config, spec, llama_names(2, head_norms=True))
+
+
+def half(name: str, part: int) -> Callable[[dict[str, Tensor]], Tensor]:
+    """Each expert's gate and up matrix lie one behind the other."""
+    return lambda theirs: theirs[name].chunk(2, 1)[part]
+
+
+def mixture_names(layers: int) -> Names:
+    names = {name: take for name, take in llama_names(layers).items() if ".feedforward." not in name}
+    for layer in range(layers):
+        ours, their = f"blocks.{layer}.feedforward", f"model.layers.{layer}.mlp"
+        names[f"{ours}.router"] = same(f"{their}.gate.weight")
+        names[f"{ours}.experts.gate"] = half(f"{their}.experts.gate_up_proj", 0)
+        names[f"{ours}.experts.up"] = half(f"{their}.experts.gate_up_proj", 1)
+        names[f"{ours}.experts.down"] = same(f"{their}.experts.down_proj")
+    return names
+
+
+def test_mixtral_sends_each_token_to_two_experts_whose_weights_sum_to_one() -> None:
+    experts = Experts(count=5, active=2, hidden_width=40)
+    spec = ModelSpec(**SIZES, key_value_heads=2, activation="swiglu", experts=experts, rotary_base=1e6)
+    config = transformers.MixtralConfig(
+        **LLAMA_LIKE, num_local_experts=5, num_experts_per_tok=2, sliding_window=None, experts_implementation="eager"
+    )
+    assert_same(transformers.MixtralForCausalLM, config, spec, mixture_names(2))
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_qwen_moe_has_a_gate_on_the_shared_experts_and_need_not_normalise(normalized: bool) -> None:
+    experts = Experts(count=6, active=3, hidden_width=8, shared=2, shared_gate=True, normalized=normalized)
+    spec = ModelSpec(**SIZES, key_value_heads=2, activation="swiglu", attention_bias="inputs", experts=experts)
+    config = transformers.Qwen2MoeConfig(
+        **LLAMA_LIKE, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=8, norm_topk_prob=normalized,
+        shared_expert_intermediate_size=16, experts_implementation="eager",
+    )  # fmt: skip
+    names = mixture_names(2)
+    for layer in range(2):
+        ours, their = f"blocks.{layer}.feedforward", f"model.layers.{layer}.mlp"
+        names[f"{ours}.shared_gate"] = same(f"{their}.shared_expert_gate.weight")
+        for part in ("gate", "up", "down"):
+            names[f"{ours}.shared.{part}"] = same(f"{their}.shared_expert.{part}_proj.weight")
+        for name in ("query", "key", "value"):
+            bias = f"model.layers.{layer}.self_attn.{name[0]}_proj.bias"
+            names[f"blocks.{layer}.attention.{name}_bias"] = same(bias)
+    assert_same(transformers.Qwen2MoeForCausalLM, config, spec, names)
+
+
+@pytest.mark.parametrize("active", [1, 3])
+def test_the_load_balancing_loss_of_a_layer_is_the_one_that_mixtral_is_trained_with(active: int) -> None:
+    from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
+
+    experts = Experts(count=5, active=active, hidden_width=3)
+    model = Transformer(ModelSpec(**{**SIZES, "layers": 1}, experts=experts, initial_std=1.0))
+    tokens = torch.randint(0, 31, (4, 20), generator=torch.Generator().manual_seed(1))
+    _, details = model(tokens, tokens, keep="*.router_logits")
+    logits = details.values["blocks.0.feedforward.router_logits"].flatten(0, 1)
+    torch.testing.assert_close(details.balance, load_balancing_loss_func((logits,), 5, active))
 
 
 def test_neox_rotates_a_part_of_each_head_and_adds_both_parts_to_one_stream() -> None:

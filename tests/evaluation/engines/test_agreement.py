@@ -79,10 +79,8 @@ def test_a_model_that_no_memory_holds_is_refused_before_it_is_drawn():
 
 
 def test_a_model_that_no_engine_builds_is_refused():
-    small = preset("mixtral-8x7b").replace(
-        width=32, layers=1, heads=4, key_value_heads=2, hidden_width=16, vocabulary_size=50, context=8, window=None
-    )
-    with pytest.raises(BadInput, match="experts"):
+    small = preset("digits").replace(kind="encoder-decoder", encoder_layers=1, head="language", classes=0)
+    with pytest.raises(BadInput, match="encoder-decoders"):
         compare_step(small, ALL, rows=1, length=4)
 
 

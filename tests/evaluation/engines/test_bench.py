@@ -116,10 +116,10 @@ def test_a_trial_measures_in_this_process_what_it_measures_apart():
 
 
 def test_a_trial_that_an_engine_refuses_gives_its_sentence():
-    refused = replace(SMALL, model=SMALL.model | {"experts": {"count": 2, "active": 1, "hidden_width": 4}})
+    refused = replace(SMALL, model=SMALL.model | {"kind": "encoder-decoder", "encoder_layers": 1})
     said = measured_apart(refused)
     assert isinstance(said, str)
-    assert "experts" in said
+    assert "encoder-decoders" in said
 
 
 def test_a_trial_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch):

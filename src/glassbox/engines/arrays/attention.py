@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glassbox.engines.arrays.cache import Cache
 from glassbox.engines.arrays.embedding import add_rows
@@ -28,12 +29,14 @@ class Surroundings:
     tokens: ids, (batch, length).
     rotary: cosines and sines, each (length, 1, rotated_width / 2).
     bias:   added to the scores, broadcast to (batch, heads, length, keys); -inf where a token must not look.
+    present: (batch * length,), which tokens are no padding; None when all are there.
     """
 
     tokens: Tokens
     rotary: tuple[Array, Array] | None
     bias: Array | None
-    cache: Cache | None
+    cache: Cache | None = None
+    present: NDArray[np.bool_] | None = None
 
 
 class Attention:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from glassbox.engines.arrays.attention import Attention, Surroundings
-from glassbox.engines.arrays.feedforward import FeedForward, GatedFeedForward
+from glassbox.engines.arrays.experts import MixtureOfExperts
+from glassbox.engines.arrays.feedforward import feedforward
 from glassbox.engines.arrays.normalization import norm
 from glassbox.engines.arrays.parameters import Array, Scope
 from glassbox.engines.values import Keep
@@ -27,8 +28,8 @@ class Block:
         self.attention_norm = norm(spec, parameters.under("attention_norm"))
         self.attention = Attention(spec, layer, parameters.under("attention"))
         self.feedforward_norm = norm(spec, parameters.under("feedforward_norm"))
-        feedforward = GatedFeedForward if spec.gated else FeedForward
-        self.feedforward = feedforward(spec, parameters.under("feedforward"))
+        network = MixtureOfExperts if spec.has_experts(layer) else feedforward
+        self.feedforward = network(spec, parameters.under("feedforward"))
         if spec.norm_placement == "sandwich":
             self.attention_output_norm = norm(spec, parameters.under("attention_output_norm"))
             self.feedforward_output_norm = norm(spec, parameters.under("feedforward_output_norm"))
@@ -37,13 +38,13 @@ class Block:
         """(batch * length, width) -> the same."""
         if self.parallel:
             attended = self._attention(x, around, keep)
-            x = x + attended + self._feedforward(x, keep)
+            x = x + attended + self._feedforward(x, around, keep)
         else:
             x = x + self._attention(x, around, keep)
             keep("attention_residual", x)
             if self.placement == "post":
                 x = self.attention_norm.forward(x, keep.under("attention_norm"))
-            x = x + self._feedforward(x, keep)
+            x = x + self._feedforward(x, around, keep)
             if self.placement == "post":
                 x = self.feedforward_norm.forward(x, keep.under("feedforward_norm"))
         keep("residual", x)
@@ -75,11 +76,14 @@ class Block:
         d_x = self.attention.backward(d_x)
         return d_x if self.placement == "post" else self.attention_norm.backward(d_x)
 
-    def _feedforward(self, x: Array, keep: Keep) -> Array:
+    def _feedforward(self, x: Array, around: Surroundings, keep: Keep) -> Array:
         """What the feed-forward network adds to the stream."""
         if self.placement != "post":
             x = self.feedforward_norm.forward(x, keep.under("feedforward_norm"))
-        x = self.feedforward.forward(x, keep.under("feedforward"))
+        if isinstance(self.feedforward, MixtureOfExperts):
+            x = self.feedforward.forward(x, around.present, keep.under("feedforward"))
+        else:
+            x = self.feedforward.forward(x, keep.under("feedforward"))
         if self.placement == "sandwich":
             x = self.feedforward_output_norm.forward(x, keep.under("feedforward_output_norm"))
         return x

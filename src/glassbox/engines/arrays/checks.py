@@ -18,8 +18,6 @@ def check_spec(spec: ModelSpec) -> None:
     """Raises BadInput for what no engine builds yet."""
     if spec.kind == "encoder-decoder":
         raise BadInput("No engine builds encoder-decoders yet.", "Choose kind = decoder or kind = encoder.")
-    if spec.experts is not None:
-        raise BadInput("No engine builds mixtures of experts yet.", "Drop experts from the model description.")
 
 
 def checked_dtype(dtype: DTypeLike) -> DTypeLike:

@@ -162,3 +162,8 @@ class GatedFeedForward:
         np.multiply(d_hidden, self.up, out=d_gate)
         d_gate *= self.slope
         return linear_backward(d_gate_up, self.x, self.gate_up, self.gate_up_bias)  # (tokens, width)
+
+
+def feedforward(spec: ModelSpec, parameters: Scope) -> FeedForward | GatedFeedForward:
+    """The network that the spec's activation asks for."""
+    return (GatedFeedForward if spec.gated else FeedForward)(spec, parameters)

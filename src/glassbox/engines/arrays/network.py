@@ -9,6 +9,7 @@ from glassbox.engines.arrays.attention import Surroundings
 from glassbox.engines.arrays.block import Block
 from glassbox.engines.arrays.cache import Cache
 from glassbox.engines.arrays.embedding import Embedding, Output
+from glassbox.engines.arrays.experts import MixtureOfExperts
 from glassbox.engines.arrays.loss import cross_entropy, cross_entropy_backward
 from glassbox.engines.arrays.normalization import Unchanged, norm
 from glassbox.engines.arrays.parameters import Array, Parameters, Tokens
@@ -29,6 +30,8 @@ class Network:
         self.blocks = [Block(spec, layer, parameters.under(f"blocks.{layer}")) for layer in range(spec.layers)]
         self.final_norm = norm(spec, parameters.under("final_norm")) if spec.final_norm else Unchanged()
         self.output = Output(spec, parameters)
+        feedforwards = [block.feedforward for block in self.blocks]
+        self.mixtures = [part for part in feedforwards if isinstance(part, MixtureOfExperts)]
 
     def forward(
         self,
@@ -45,7 +48,13 @@ class Network:
         x = self.embedding.forward(tokens, start, self.tables, keep.under("embedding"))  # (batch * length, width)
         x = self.embedding_norm.forward(x, keep.under("embedding_norm"))
         rotary = self.tables.rotary(start, end) if self.spec.positions == "rotary" else None
-        around = Surroundings(tokens, rotary, self._bias(start, end, present), cache)
+        around = Surroundings(
+            tokens,
+            rotary,
+            bias=self._bias(start, end, present),
+            cache=cache,
+            present=None if present is None else present[:, start:].reshape(-1),
+        )
         for layer, block in enumerate(self.blocks):
             x = block.forward(x, around, keep.under(f"blocks.{layer}"))
         if cache is not None:

@@ -35,6 +35,10 @@ class Parameter:
     value: Array
     gradient: Array
 
+    def __getitem__(self, index: int) -> Parameter:
+        """One of several matrices that are one weight."""
+        return Parameter(self.value[index], self.gradient[index])
+
 
 class Parameters:
     """The weights and gradients of a spec.
@@ -50,7 +54,7 @@ class Parameters:
         for name in sorted(_neighbours_together(self.shapes), key=lambda name: len(self.shapes[name]) < 2):
             self._begins[name] = size
             size += math.prod(self.shapes[name])
-        self.in_matrices = sum(math.prod(shape) for shape in self.shapes.values() if len(shape) == 2)
+        self.in_matrices = sum(math.prod(shape) for shape in self.shapes.values() if len(shape) >= 2)
         self.values: Array = np.zeros(size, dtype) if values is None else values
         self.gradients: Array = np.zeros(size, dtype)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from glassbox.engines.arrays.cache import Cache
+from glassbox.engines.arrays.experts import balance
 from glassbox.engines.arrays.network import Network
 from glassbox.engines.arrays.parameters import Array, Parameters, Tokens
 from glassbox.engines.values import NOTHING, Keep
@@ -47,8 +48,11 @@ class Shares:
         present: NDArray[np.bool_] | None,
         cache: Cache | None,
         keep: Keep,
-    ) -> tuple[Array, np.floating | None]:
-        """Logits of the whole batch, and its loss if there are targets, flat and as `Network.loss` takes them."""
+    ) -> tuple[Array, np.floating | None, np.floating | None]:
+        """Logits of the whole batch, and its loss if there are targets, flat and as `Network.loss` takes them.
+
+        With targets and experts, their load-balancing loss too.
+        """
         own, rows = self.networks[0], len(tokens)
         self._numbers = tokens.size * own.spec.width
         self._used = shares = self._worth(rows) if cache is None and keep is NOTHING else 1
@@ -66,9 +70,13 @@ class Shares:
             return logits, network.loss(logits, targets[begin * each : end * each], counted)
 
         logits, losses = zip(*self._in_threads(run), strict=True)
+        balanced = None
+        if targets is not None and own.spec.experts is not None:
+            layers = zip(*(network.mixtures for network in self.networks[:shares]), strict=True)
+            balanced = balance(list(layers), own.spec.experts.balance)
         if shares == 1:
-            return logits[0], losses[0]
-        return np.concatenate(logits), None if targets is None else np.add.reduce(losses)
+            return logits[0], losses[0], balanced
+        return np.concatenate(logits), None if targets is None else np.add.reduce(losses), balanced
 
     def backward(self) -> None:
         """Add the gradients of the latest forward pass to those of the model."""

@@ -36,7 +36,7 @@ from glassbox.spec import ModelSpec
 
 
 class Transformer(interface.Transformer):
-    """A decoder or an encoder of any spec without experts.
+    """A decoder or an encoder of any spec.
 
     seed or weights: where the weights come from: drawn by `initial_weights`, or given by canonical name.
     dtype:           float32 or float64, of everything that is computed.
@@ -91,15 +91,15 @@ class Transformer(interface.Transformer):
         if collect is not NOTHING:
             collect.values = Snapshots(value_shapes(self.spec, batch, length))
 
-        logits, loss = self.shares.forward(ids, places, counted, present=flags, cache=cache, keep=collect)
+        logits, loss, balance = self.shares.forward(ids, places, counted, present=flags, cache=cache, keep=collect)
         if self.spec.head == "language":
             logits = logits.reshape(batch, length, -1)
-        details = Details(loss, collect.values)
+        details = Details(loss, collect.values, balance)
         self._latest = details if cache is None else None  # what a cache holds has no way back to the weights
         return logits, details
 
     def backward(self, details: Details) -> None:
-        """Add the gradients of `details.loss` to those held. Of the latest forward pass, once, and not of a cache."""
+        """See `interface.Transformer.backward`. Of the latest forward pass, once, and not of a cache."""
         assert details.loss is not None, "backward needs a forward pass with targets"
         assert details is self._latest, "only the latest forward pass goes backward, once, and none with a cache"
         self._latest = None
@@ -163,7 +163,7 @@ class Snapshots(dict[str, Array]):
 
     def __setitem__(self, name: str, value: Array) -> None:
         copied = value.copy()
-        super().__setitem__(name, copied.reshape(self._shapes[name]) if value.ndim == 2 else copied)
+        super().__setitem__(name, copied.reshape(self._shapes[name]) if value.ndim < 4 else copied)
 
 
 def _processors() -> int:

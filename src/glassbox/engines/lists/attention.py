@@ -26,6 +26,7 @@ class Surroundings:
     turns:   cosines and sines of each position, with rotary positions.
     slopes:  what each head subtracts from a score for each step of distance, with ALiBi.
     visible: for each query, the positions of the keys that it may look at.
+    present: which of the tokens are no padding, (length,); None when all are there.
     """
 
     tokens: Sequence[int]
@@ -34,6 +35,7 @@ class Surroundings:
     slopes: Vector | None
     visible: list[list[int]]
     cache: Cache | None
+    present: Sequence[int] | None = None
 
 
 def softmax(scores: Vector) -> Vector:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from glassbox.engines.lists.attention import Attention, Surroundings
+from glassbox.engines.lists.experts import MixtureOfExperts
 from glassbox.engines.lists.feedforward import FeedForward, GatedFeedForward
 from glassbox.engines.lists.linear import added
 from glassbox.engines.lists.normalization import NormSaved, norm
-from glassbox.engines.lists.parameters import Matrix, Parameters
+from glassbox.engines.lists.parameters import Matrix, Parameters, Vector
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
 
@@ -45,6 +46,8 @@ class Block:
         self.attention = Attention(spec, layer, parameters.under("attention"))
         self.feedforward_norm = norm(spec, parameters.under("feedforward_norm"))
         network = GatedFeedForward if spec.gated else FeedForward
+        if spec.has_experts(layer):
+            network = MixtureOfExperts
         self.feedforward: Any = network(spec, parameters.under("feedforward"))
         if spec.norm_placement == "sandwich":
             self.attention_output_norm = norm(spec, parameters.under("attention_output_norm"))
@@ -56,28 +59,31 @@ class Block:
         after_feedforward: NormSaved = []
         attended, attention = self._attention(x, around, keep)
         if self.parallel:
-            fed, feedforward = self._feedforward(x, keep)
+            fed, feedforward = self._feedforward(x, around, keep)
             x = added(added(x, attended), fed)
         else:
             x = added(x, attended)
             keep("attention_residual", x)
             if self.placement == "post":
                 x, after_attention = self.attention_norm.forward(x, keep.under("attention_norm"))
-            fed, feedforward = self._feedforward(x, keep)
+            fed, feedforward = self._feedforward(x, around, keep)
             x = added(x, fed)
             if self.placement == "post":
                 x, after_feedforward = self.feedforward_norm.forward(x, keep.under("feedforward_norm"))
         keep("residual", x)
         return x, self.Saved(attention, feedforward, after_attention, after_feedforward)
 
-    def backward(self, d_x: Matrix, saved: Saved, around: Surroundings) -> Matrix:
-        """y = x + part(x) gives dx = dy + part'(dy): the stream hands on its gradient, and each part adds to it."""
+    def backward(self, d_x: Matrix, saved: Saved, around: Surroundings, pull: Vector | None = None) -> Matrix:
+        """y = x + part(x) gives dx = dy + part'(dy): the stream hands on its gradient, and each part adds to it.
+
+        pull: how the load-balancing loss grows with a token's probabilities, (experts,); None without experts.
+        """
         if self.parallel:
             attended = self._attention_backward(d_x, saved.attention, around)
-            return added(added(d_x, attended), self._feedforward_backward(d_x, saved.feedforward))
+            return added(added(d_x, attended), self._feedforward_backward(d_x, saved.feedforward, pull))
         if self.placement == "post":
             d_x = self.feedforward_norm.backward(d_x, saved.norm_after_feedforward)
-        d_x = added(d_x, self._feedforward_backward(d_x, saved.feedforward))
+        d_x = added(d_x, self._feedforward_backward(d_x, saved.feedforward, pull))
         if self.placement == "post":
             d_x = self.attention_norm.backward(d_x, saved.norm_after_attention)
         return added(d_x, self._attention_backward(d_x, saved.attention, around))
@@ -99,19 +105,25 @@ class Block:
         d_x = self.attention.backward(d_x, saved.part, around)
         return d_x if self.placement == "post" else self.attention_norm.backward(d_x, saved.norm)
 
-    def _feedforward(self, x: Matrix, keep: Keep) -> tuple[Matrix, PartSaved]:
+    def _feedforward(self, x: Matrix, around: Surroundings, keep: Keep) -> tuple[Matrix, PartSaved]:
         """What the feed-forward network adds to the stream."""
         before: NormSaved = []
         after: NormSaved = []
         if self.placement != "post":
             x, before = self.feedforward_norm.forward(x, keep.under("feedforward_norm"))
-        x, part = self.feedforward.forward(x, keep.under("feedforward"))
+        if isinstance(self.feedforward, MixtureOfExperts):
+            x, part = self.feedforward.forward(x, around.present, keep.under("feedforward"))
+        else:
+            x, part = self.feedforward.forward(x, keep.under("feedforward"))
         if self.placement == "sandwich":
             x, after = self.feedforward_output_norm.forward(x, keep.under("feedforward_output_norm"))
         return x, PartSaved(before, part, after)
 
-    def _feedforward_backward(self, d_x: Matrix, saved: PartSaved) -> Matrix:
+    def _feedforward_backward(self, d_x: Matrix, saved: PartSaved, pull: Vector | None) -> Matrix:
         if self.placement == "sandwich":
             d_x = self.feedforward_output_norm.backward(d_x, saved.output_norm)
-        d_x = self.feedforward.backward(d_x, saved.part)
+        if isinstance(self.feedforward, MixtureOfExperts):
+            d_x = self.feedforward.backward(d_x, saved.part, pull)
+        else:
+            d_x = self.feedforward.backward(d_x, saved.part)
         return d_x if self.placement == "post" else self.feedforward_norm.backward(d_x, saved.norm)

@@ -15,8 +15,6 @@ def check_spec(spec: ModelSpec) -> None:
     """Raises BadInput for what no engine builds yet."""
     if spec.kind == "encoder-decoder":
         raise BadInput("No engine builds encoder-decoders yet.", "Choose kind = decoder or kind = encoder.")
-    if spec.experts is not None:
-        raise BadInput("No engine builds mixtures of experts yet.", "Drop experts from the model description.")
 
 
 def checked_tokens(tokens: Any, spec: ModelSpec) -> list[list[int]]:
@@ -111,16 +109,16 @@ def checked_weights(weights: Mapping[str, Any], spec: ModelSpec) -> dict[str, An
 
 
 def numbers(what: str, weight: Any, shape: tuple[int, ...]) -> Any:
-    """A vector or a matrix as nested lists of floats. Raises BadInput, naming it, when it is of another shape."""
+    """Nested lists of that shape with floats in them. Raises BadInput, naming it, when it is of another shape."""
     nested = _listed(weight)
     found = _shape(nested)
-    if found != shape or any(_shape(row) != shape[1:] for row in nested):
+    if not _has_shape(nested, shape):
         raise BadInput(
             f"{what} has shape {found}, and this model's has {shape}.",
             "Give the spec that the weights were saved with, and rows of one length.",
         )
     try:
-        return [[float(number) for number in row] for row in nested] if len(shape) == 2 else [float(n) for n in nested]
+        return _floats(nested)
     except (TypeError, ValueError) as error:
         raise BadInput(f"{what} holds something that is no number: {error}.", "Give numbers.") from None
 
@@ -151,3 +149,13 @@ def _shape(nested: Any) -> tuple[int, ...]:
     if not isinstance(nested, (list, tuple)):
         return ()
     return (len(nested), *(_shape(nested[0]) if nested else ()))
+
+
+def _has_shape(nested: Any, shape: tuple[int, ...]) -> bool:
+    if not shape:
+        return not isinstance(nested, (list, tuple))
+    return _shape(nested)[:1] == shape[:1] and all(_has_shape(inner, shape[1:]) for inner in nested)
+
+
+def _floats(nested: Any) -> Any:
+    return [_floats(inner) for inner in nested] if isinstance(nested, (list, tuple)) else float(nested)

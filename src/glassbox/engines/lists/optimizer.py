@@ -148,7 +148,7 @@ class AdamW(Adam):
         left = 1 - self.learning_rate * self.weight_decay
         for parameter in self.model.parameters.values():
             if parameter.gradient is not None and isinstance(parameter.value[0], list):
-                for row in parameter.value:
+                for row in rows_of(parameter.value):
                     row[:] = [left * weight for weight in row]
         super().step()
 

@@ -25,9 +25,10 @@ from glassbox.engines.lists.checks import (
     checked_weights,
 )
 from glassbox.engines.lists.embedding import Embedding, Output
+from glassbox.engines.lists.experts import balance
 from glassbox.engines.lists.loss import Loss, cross_entropy, cross_entropy_backward
 from glassbox.engines.lists.normalization import NormSaved, Unchanged, norm
-from glassbox.engines.lists.parameters import Matrix, Parameter, Parameters, Vector
+from glassbox.engines.lists.parameters import Matrix, Parameter, Parameters, Vector, rows_of
 from glassbox.engines.lists.positions import Tables, visible
 from glassbox.engines.values import Keep, keeping
 from glassbox.spec import ModelSpec
@@ -45,7 +46,7 @@ class RowSaved(NamedTuple):
 
 
 class Transformer(interface.Transformer):
-    """A decoder or an encoder of any spec without experts.
+    """A decoder or an encoder of any spec.
 
     seed or weights: where the weights come from: drawn by `initial_weights`, or given by canonical name as nested
     lists or anything with `.tolist()`.
@@ -101,15 +102,16 @@ class Transformer(interface.Transformer):
             around = self._surroundings(row, here, held)
             saved.append(self._row(around, kept[-1]))
         logits = [row.logits[0] if self.spec.head == "classes" else row.logits for row in saved]
-        loss = None if targets is None else self._loss(saved, targets)
-        return logits, Details(loss, batched(kept))
+        balance, pulls = self._balance(saved)
+        loss = None if targets is None else self._loss(saved, targets, pulls)
+        return logits, Details(loss, batched(kept), None if targets is None else balance)
 
     def backward(self, details: Details) -> None:
         """dz = (softmax(z) - onehot(target)) / targets that count, then every part backwards, row after row."""
         assert details.loss is not None, "backward needs a forward pass with targets"
-        rows, targets, counted = details.loss.saved
+        rows, targets, counted, pulls = details.loss.saved
         for saved, row_targets in zip(rows, targets, strict=True):
-            self._row_backward(cross_entropy_backward(saved.logits, row_targets, counted), saved)
+            self._row_backward(cross_entropy_backward(saved.logits, row_targets, counted), saved, pulls)
 
     def _row(self, around: Surroundings, keep: Keep) -> RowSaved:
         """One sequence through the whole model; its logits are in what is saved."""
@@ -127,14 +129,14 @@ class Transformer(interface.Transformer):
         keep("logits", logits[0] if self.spec.head == "classes" else logits)
         return RowSaved(around, embedding_norm, blocks, final_norm, output, logits)
 
-    def _row_backward(self, d_logits: Matrix, saved: RowSaved) -> None:
+    def _row_backward(self, d_logits: Matrix, saved: RowSaved, pulls: list[Vector | None]) -> None:
         """The same way back: each part turns the gradient of its output into that of its input."""
         around = saved.around
         d_x = self.output.backward(d_logits, saved.output)
         d_x += [[0.0] * self.spec.width for _ in around.tokens[len(d_x) :]]  # what a classifier didn't read
         d_x = self.final_norm.backward(d_x, saved.final_norm)  # (length, width)
-        for block, kept in zip(reversed(self.blocks), reversed(saved.blocks), strict=True):
-            d_x = block.backward(d_x, kept, around)
+        for block, kept, pull in zip(reversed(self.blocks), reversed(saved.blocks), reversed(pulls), strict=True):
+            d_x = block.backward(d_x, kept, around, pull)
         d_x = self.embedding_norm.backward(d_x, saved.embedding_norm)
         self.embedding.backward(d_x, around.tokens, around.start)
 
@@ -148,13 +150,26 @@ class Transformer(interface.Transformer):
             slopes=self.tables.slopes,
             visible=visible(self.spec, start, end, present),
             cache=cache,
+            present=None if present is None else present[start:],
         )
 
-    def _loss(self, saved: list[RowSaved], targets: list[list[int]]) -> Loss:
+    def _balance(self, saved: list[RowSaved]) -> tuple[float | None, list[Vector | None]]:
+        """The load-balancing loss, and for each block the pull of it; None without experts."""
+        pulls: list[Vector | None] = [None for _ in self.blocks]
+        if self.spec.experts is None:
+            return None, pulls
+        mixed = [layer for layer in range(self.spec.layers) if self.spec.has_experts(layer)]
+        layers = [[row.blocks[layer].feedforward.part for row in saved] for layer in mixed]
+        value, found = balance(layers, self.spec.experts.balance)
+        for layer, pull in zip(mixed, found, strict=True):
+            pulls[layer] = pull
+        return value, pulls
+
+    def _loss(self, saved: list[RowSaved], targets: list[list[int]], pulls: list[Vector | None]) -> Loss:
         """The mean over the targets that count."""
         counted = sum(target != IGNORED for row in targets for target in row)
         loss = Loss(sum(cross_entropy(kept.logits, row) for kept, row in zip(saved, targets, strict=True)) / counted)
-        loss.saved = saved, targets, counted
+        loss.saved = saved, targets, counted, pulls
         return loss
 
     def weights(self) -> dict[str, Any]:
@@ -167,7 +182,8 @@ class Transformer(interface.Transformer):
     def load_weights(self, weights: Mapping[str, Any]) -> None:
         """See `interface.Transformer.load_weights`; takes nested lists and anything with `.tolist()`."""
         for name, numbers in checked_weights(weights, self.spec).items():
-            self.parameters[name].value[:] = numbers
+            for row, new in zip(rows_of(self.parameters[name].value), rows_of(numbers), strict=True):
+                row[:] = new
 
     def zero_grad(self) -> None:
         for parameter in self.parameters.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from glassbox.engines.scalars.cache import Cache, Heads
 from glassbox.engines.scalars.linear import added, linear
@@ -14,6 +14,8 @@ from glassbox.engines.scalars.positions import Turn, rotate
 from glassbox.engines.scalars.value import Matrix, Value, Vector, dot, total
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
+
+Route = list[tuple[Vector, list[int]]]  # of each token that is there: its probability of every expert, and its experts
 
 
 @dataclass(slots=True)
@@ -25,6 +27,8 @@ class Surroundings:
     turns:   cosines and sines of each position, with rotary positions.
     slopes:  what each head subtracts from a score for each step of distance, with ALiBi.
     visible: for each query, the positions of the keys that it may look at.
+    present: which of the tokens are no padding, (length,); None when all are there.
+    routes:  gets, of each layer with experts, who went where.
     """
 
     tokens: Sequence[int]
@@ -33,6 +37,8 @@ class Surroundings:
     slopes: list[float] | None
     visible: list[list[int]]
     cache: Cache | None
+    present: Sequence[int] | None = None
+    routes: list[Route] = field(default_factory=list)
 
 
 def softmax(scores: Vector) -> Vector:

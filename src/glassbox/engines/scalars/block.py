@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glassbox.engines.scalars.attention import Attention, Surroundings
+from glassbox.engines.scalars.experts import MixtureOfExperts
 from glassbox.engines.scalars.feedforward import FeedForward, GatedFeedForward
 from glassbox.engines.scalars.linear import added
 from glassbox.engines.scalars.normalization import norm
@@ -28,6 +29,8 @@ class Block:
         self.attention = Attention(spec, layer, parameters.under("attention"))
         self.feedforward_norm = norm(spec, parameters.under("feedforward_norm"))
         network = GatedFeedForward if spec.gated else FeedForward
+        if spec.has_experts(layer):
+            network = MixtureOfExperts
         self.feedforward = network(spec, parameters.under("feedforward"))
         if spec.norm_placement == "sandwich":
             self.attention_output_norm = norm(spec, parameters.under("attention_output_norm"))
@@ -37,13 +40,13 @@ class Block:
         """(length, width) -> the same."""
         if self.parallel:
             attended = self._attention(x, around, keep)
-            x = added(added(x, attended), self._feedforward(x, keep))
+            x = added(added(x, attended), self._feedforward(x, around, keep))
         else:
             x = added(x, self._attention(x, around, keep))
             keep("attention_residual", x)
             if self.placement == "post":
                 x = self.attention_norm.forward(x, keep.under("attention_norm"))
-            x = added(x, self._feedforward(x, keep))
+            x = added(x, self._feedforward(x, around, keep))
             if self.placement == "post":
                 x = self.feedforward_norm.forward(x, keep.under("feedforward_norm"))
         keep("residual", x)
@@ -58,11 +61,14 @@ class Block:
             x = self.attention_output_norm.forward(x, keep.under("attention_output_norm"))
         return x
 
-    def _feedforward(self, x: Matrix, keep: Keep) -> Matrix:
+    def _feedforward(self, x: Matrix, around: Surroundings, keep: Keep) -> Matrix:
         """What the feed-forward network adds to the stream."""
         if self.placement != "post":
             x = self.feedforward_norm.forward(x, keep.under("feedforward_norm"))
-        x = self.feedforward.forward(x, keep.under("feedforward"))
+        if isinstance(self.feedforward, MixtureOfExperts):
+            x = self.feedforward.forward(x, around, keep.under("feedforward"))
+        else:
+            x = self.feedforward.forward(x, keep.under("feedforward"))
         if self.placement == "sandwich":
             x = self.feedforward_output_norm.forward(x, keep.under("feedforward_output_norm"))
         return x

@@ -23,10 +23,11 @@ from glassbox.engines.lists.checks import (
     checked_weights,
 )
 from glassbox.engines.lists.transformer import batched
-from glassbox.engines.scalars.attention import Surroundings
+from glassbox.engines.scalars.attention import Route, Surroundings
 from glassbox.engines.scalars.block import Block
 from glassbox.engines.scalars.cache import Cache
 from glassbox.engines.scalars.embedding import Embedding, Output
+from glassbox.engines.scalars.experts import balance
 from glassbox.engines.scalars.loss import cross_entropy
 from glassbox.engines.scalars.normalization import Unchanged, norm
 from glassbox.engines.scalars.parameters import Parameters, flat, nested
@@ -37,7 +38,7 @@ from glassbox.spec import ModelSpec
 
 
 class Transformer(interface.Transformer):
-    """A decoder or an encoder of any spec without experts.
+    """A decoder or an encoder of any spec.
 
     seed or weights: where the weights come from: drawn by `initial_weights`, or given by canonical name as nested
     lists or anything with `.tolist()`.
@@ -92,16 +93,25 @@ class Transformer(interface.Transformer):
             targets = checked_targets(targets, rows, self.spec, continues=cache is not None)
         logits: list[Matrix] = []
         kept: list[Keep] = []
+        routes: list[list[Route]] = []  # of each row, of each layer with experts
         for row, here, held in zip(rows, flags, caches, strict=True):
             kept.append(keeping(self.spec, wanted))
             around = self._surroundings(row, here, held)
             logits.append(self._row(around, kept[-1]))
+            routes.append(around.routes)
         loss = None if targets is None else self._loss(logits, targets)
-        return [row[0] for row in logits] if self.spec.head == "classes" else logits, Details(loss, batched(kept))
+        uneven = None if targets is None or self.spec.experts is None else balance(list(zip(*routes, strict=True)))
+        return [row[0] for row in logits] if self.spec.head == "classes" else logits, Details(
+            loss, batched(kept), uneven
+        )
 
     def backward(self, details: Details) -> None:
         assert details.loss is not None, "backward needs a forward pass with targets"
-        details.loss.backward()
+        objective = details.loss
+        if self.spec.experts is not None:
+            assert details.balance is not None  # targets were given
+            objective = objective + self.spec.experts.balance * details.balance
+        objective.backward()
         self.has_gradients = True
 
     def _row(self, around: Surroundings, keep: Keep) -> Matrix:
@@ -128,6 +138,7 @@ class Transformer(interface.Transformer):
             slopes=self.tables.slopes,
             visible=visible(self.spec, start, end, present),
             cache=cache,
+            present=None if present is None else present[start:],
         )
 
     def _loss(self, logits: list[Matrix], targets: list[list[int]]) -> Value:

@@ -24,6 +24,8 @@ class Surroundings:
     rotary: cosines and signed sines, each broadcast to (batch, length, heads, rotated_width).
     bias:   added to the scores, broadcast to (batch, heads, length, keys); -inf where a token must not look.
     causal: no bias is needed but a token must not look ahead, which the kernel knows how to do alone.
+    present: (batch, length), which tokens are no padding; None when all are there.
+    balances: gets the load-balancing loss of each layer with experts; None when nobody asks.
     """
 
     tokens: Tensor
@@ -32,6 +34,8 @@ class Surroundings:
     causal: bool
     cache: Cache | None
     dropout: float
+    present: Tensor | None
+    balances: list[Tensor] | None
 
 
 class Attention(nn.Module):

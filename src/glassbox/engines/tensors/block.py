@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glassbox.engines.tensors.attention import Attention, Surroundings
-from glassbox.engines.tensors.feedforward import FeedForward, GatedFeedForward
+from glassbox.engines.tensors.experts import MixtureOfExperts
+from glassbox.engines.tensors.feedforward import feedforward
 from glassbox.engines.tensors.normalization import norm
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
@@ -28,7 +29,8 @@ class Block(nn.Module):
         self.attention_norm = norm(spec)
         self.attention = Attention(spec, layer)
         self.feedforward_norm = norm(spec)
-        self.feedforward = GatedFeedForward(spec) if spec.gated else FeedForward(spec)
+        has_experts = spec.has_experts(layer)
+        self.feedforward = MixtureOfExperts(spec) if has_experts else feedforward(spec, spec.hidden_width)
         if spec.norm_placement == "sandwich":
             self.attention_output_norm = norm(spec)
             self.feedforward_output_norm = norm(spec)
@@ -62,7 +64,10 @@ class Block(nn.Module):
         """What the feed-forward network adds to the stream."""
         if self.placement != "post":
             x = self.feedforward_norm(x, keep.under("feedforward_norm"))
-        x = self.feedforward(x, keep.under("feedforward"))
+        if isinstance(self.feedforward, MixtureOfExperts):
+            x = self.feedforward(x, keep.under("feedforward"), around.present, around.balances)
+        else:
+            x = self.feedforward(x, keep.under("feedforward"))
         if self.placement == "sandwich":
             x = self.feedforward_output_norm(x, keep.under("feedforward_output_norm"))
         return F.dropout(x, around.dropout) if around.dropout else x

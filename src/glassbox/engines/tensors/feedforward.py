@@ -38,12 +38,12 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 class FeedForward(nn.Module):
     """down(activation(up(x)))"""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, hidden_width: int) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[spec.activation]
-        self.up = nn.Parameter(torch.empty(spec.hidden_width, spec.width))
-        self.down = nn.Parameter(torch.empty(spec.width, spec.hidden_width))
-        self.up_bias = nn.Parameter(torch.empty(spec.hidden_width)) if spec.feedforward_bias else None
+        self.up = nn.Parameter(torch.empty(hidden_width, spec.width))
+        self.down = nn.Parameter(torch.empty(spec.width, hidden_width))
+        self.up_bias = nn.Parameter(torch.empty(hidden_width)) if spec.feedforward_bias else None
         self.down_bias = nn.Parameter(torch.empty(spec.width)) if spec.feedforward_bias else None
 
     def forward(self, x: Tensor, keep: Keep) -> Tensor:
@@ -60,12 +60,12 @@ class FeedForward(nn.Module):
 class GatedFeedForward(nn.Module):
     """down(activation(gate(x)) * up(x)), gate and up in one matrix product (Shazeer 2020)."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, hidden_width: int) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[spec.activation]
-        self.gate_up = nn.Parameter(torch.empty(2 * spec.hidden_width, spec.width))  # `transformer.FUSED`
-        self.down = nn.Parameter(torch.empty(spec.width, spec.hidden_width))
-        self.gate_up_bias = nn.Parameter(torch.empty(2 * spec.hidden_width)) if spec.feedforward_bias else None
+        self.gate_up = nn.Parameter(torch.empty(2 * hidden_width, spec.width))  # `transformer.FUSED`
+        self.down = nn.Parameter(torch.empty(spec.width, hidden_width))
+        self.gate_up_bias = nn.Parameter(torch.empty(2 * hidden_width)) if spec.feedforward_bias else None
         self.down_bias = nn.Parameter(torch.empty(spec.width)) if spec.feedforward_bias else None
 
     def forward(self, x: Tensor, keep: Keep) -> Tensor:
@@ -78,3 +78,8 @@ class GatedFeedForward(nn.Module):
         output = linear(hidden, self.down, self.down_bias)  # (batch, length, width)
         keep("output", output)
         return output
+
+
+def feedforward(spec: ModelSpec, hidden_width: int) -> FeedForward | GatedFeedForward:
+    """The network that the spec's activation asks for."""
+    return (GatedFeedForward if spec.gated else FeedForward)(spec, hidden_width)

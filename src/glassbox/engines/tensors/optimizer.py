@@ -263,9 +263,9 @@ class Muon(Optimizer):
             for (_, matrix), (_, update) in zip(
                 _apart(self.model, name, weight), _apart(self.model, name, direction), strict=True
             ):
-                matrices, updates = groups.setdefault(matrix.shape, ([], []))
-                matrices.append(matrix)
-                updates.append(update)
+                matrices, updates = groups.setdefault(matrix.shape[-2:], ([], []))
+                matrices.extend(matrix.unbind() if matrix.ndim == 3 else [matrix])  # one for each expert
+                updates.extend(update.unbind() if update.ndim == 3 else [update])
         return groups.values()
 
     def momentum_now(self) -> float:
@@ -358,4 +358,5 @@ def _apart(model: Transformer, name: str, tensor: Tensor) -> list[tuple[str, Ten
         return [(name, tensor)]
     shapes = weight_shapes(model.spec)
     names = [f"{owner}.{part}" for part in FUSED[last]]
-    return list(zip(names, tensor.split([shapes[part][0] for part in names]), strict=True))
+    rows = max(0, tensor.ndim - 2)  # behind the experts, where there are any
+    return list(zip(names, tensor.split([shapes[part][rows] for part in names], rows), strict=True))

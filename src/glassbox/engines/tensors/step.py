@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from glassbox.engines.tensors.attention import Attention
 from glassbox.engines.tensors.block import Block
 from glassbox.engines.tensors.cache import Cache
+from glassbox.engines.tensors.experts import MixtureOfExperts
 from glassbox.engines.tensors.feedforward import FeedForward, GatedFeedForward, gelu_tanh
 from glassbox.engines.tensors.normalization import Norm
 from glassbox.engines.tensors.positions import alibi_slopes
@@ -162,7 +163,9 @@ class Step:
 def _block(block: Block, batch: int, linear: Callable[..., Function]) -> Callable[[Tensor, _Now, int], Tensor]:
     """`Block.forward` for one token; the parts' outputs are fresh tensors, so that the stream is added in place."""
     like = block.attention.output
-    attend, feed = _attention(block.attention, batch, linear), _feedforward(block.feedforward, linear)
+    attend = _attention(block.attention, batch, linear)
+    part = block.feedforward
+    feed = _mixture(part, linear) if isinstance(part, MixtureOfExperts) else _feedforward(part, linear)
     attention_norm, feedforward_norm = _norm(block.attention_norm, like), _norm(block.feedforward_norm, like)
     if block.parallel:
 
@@ -240,18 +243,48 @@ def _attention(
 
 
 def _feedforward(feedforward: FeedForward | GatedFeedForward, linear: Callable[..., Function]) -> Function:
-    activation = feedforward.activation
     down = linear(feedforward.down, feedforward.down_bias)
     if isinstance(feedforward, GatedFeedForward):
-        gate_up = linear(feedforward.gate_up, feedforward.gate_up_bias)
+        return _gated(linear(feedforward.gate_up, feedforward.gate_up_bias), down, feedforward.activation)
+    return _plain(linear(feedforward.up, feedforward.up_bias, feedforward.activation), down)
 
-        def gated(x: Tensor) -> Tensor:
-            gate, up = gate_up(x).chunk(2, -1)
-            return down(activation(gate).mul_(up))
 
-        return gated
-    up = linear(feedforward.up, feedforward.up_bias, activation)
-    return lambda x: down(up(x))
+def _gated(gate_up: Function, down: Function, activation: Function) -> Function:
+    def gated(x: Tensor) -> Tensor:
+        gate, up = gate_up(x).chunk(2, -1)
+        return down(activation(gate).mul_(up))
+
+    return gated
+
+
+def _plain(activated_up: Function, down: Function) -> Function:
+    return lambda x: down(activated_up(x))
+
+
+def _mixture(mixture: MixtureOfExperts, linear: Callable[..., Function]) -> Function:
+    """`MixtureOfExperts.forward` for one token of each sequence: each expert that is visited reads those who visit."""
+    experts, router = mixture.experts, linear(mixture.router, None)
+    if experts.gated:
+        pairs = zip(experts.gate_up.unbind(), experts.down.unbind(), strict=True)
+        networks = [_gated(linear(gate_up, None), linear(down, None), experts.activation) for gate_up, down in pairs]
+    else:
+        pairs = zip(experts.up.unbind(), experts.down.unbind(), strict=True)
+        networks = [_plain(linear(up, None, experts.activation), linear(down, None)) for up, down in pairs]
+    shared = None if mixture.shared is None else _feedforward(mixture.shared, linear)
+    shared_gate = mixture.shared_gate
+
+    def mix(x: Tensor) -> Tensor:
+        _, weights, chosen = mixture.rank(router(x))  # (batch, active) each
+        output = torch.zeros_like(x)
+        for expert in set(chosen.flatten().tolist()):
+            rows, rank = (chosen == expert).nonzero(as_tuple=True)
+            output.index_add_(0, rows, networks[expert](x[rows]) * weights[rows, rank, None].to(x.dtype))
+        if shared is None:
+            return output
+        given = shared(x)
+        return output.add_(given if shared_gate is None else given * F.linear(x, shared_gate).sigmoid())
+
+    return mix
 
 
 def _norm(norm: nn.Module, like: Tensor) -> Function | None:

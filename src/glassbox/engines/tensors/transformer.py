@@ -39,7 +39,7 @@ FUSED = {
 
 
 class Transformer(nn.Module, interface.Transformer):
-    """A decoder or an encoder of any spec without experts.
+    """A decoder or an encoder of any spec.
 
     seed or weights: where the weights come from: drawn by `initial_weights`, or given by canonical name.
     dropout:         share of attention weights, of the embedding and of what each part adds that training drops
@@ -86,18 +86,28 @@ class Transformer(nn.Module, interface.Transformer):
         cache:   what was read before; `tokens` continue it and are added to it.
         """
         collect = keeping(self.spec, keep)
-        x = self.hidden(tokens, present=present, cache=cache, keep=collect)
+        balances: list[Tensor] | None = None if targets is None or self.spec.experts is None else []
+        x = self.hidden(tokens, present=present, cache=cache, keep=collect, balances=balances)
         logits = self.logits(x[:, 0] if self.spec.head == "classes" else x)  # a classifier reads its first token
         collect("logits", logits)
         loss = None
         if targets is not None:
             loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
-        return logits, Details(loss, collect.values)
+        return logits, Details(loss, collect.values, torch.stack(balances).mean() if balances else None)
 
     def hidden(
-        self, tokens: Tensor, *, present: Tensor | None = None, cache: Cache | None = None, keep: Keep = NOTHING
+        self,
+        tokens: Tensor,
+        *,
+        present: Tensor | None = None,
+        cache: Cache | None = None,
+        keep: Keep = NOTHING,
+        balances: list[Tensor] | None = None,
     ) -> Tensor:
-        """What the output matrix reads: ids (batch, length) -> (batch, length, width)."""
+        """What the output matrix reads: ids (batch, length) -> (batch, length, width).
+
+        balances: gets the load-balancing loss of each layer with experts.
+        """
         start = 0 if cache is None else cache.length
         end = start + tokens.shape[1]
         self._check_room(end, cache)
@@ -124,6 +134,8 @@ class Transformer(nn.Module, interface.Transformer):
             causal=causal,
             cache=cache,
             dropout=dropout,
+            present=None if present is None else present[:, start:],
+            balances=balances,
         )
         for layer, block in enumerate(self.blocks):
             kept = keep.under(f"blocks.{layer}")
@@ -158,7 +170,7 @@ class Transformer(nn.Module, interface.Transformer):
             return None
         bias = self.tables.bias(start, end, x.dtype, x.device)  # (heads or 1, length, keys)
         if present is None:
-            return bias
+            return bias[None]  # of three dimensions the fused kernel takes none, and a step would hold all scores
         # A token always sees itself, so that a row of padding has something to average and yields no NaN.
         itself = torch.arange(start, end, device=x.device)[:, None] == torch.arange(end, device=x.device)
         seen = present.bool()[:, None, None, :] | itself  # (batch, 1, length, keys)
@@ -173,8 +185,14 @@ class Transformer(nn.Module, interface.Transformer):
             )
 
     def backward(self, details: Details) -> None:
+        self.objective(details).backward()
+
+    def objective(self, details: Details) -> Tensor:
+        """What training makes small, a scalar: the loss, and with experts their load-balancing loss times its share."""
         assert details.loss is not None, "backward needs a forward pass with targets"
-        details.loss.backward()
+        if self.spec.experts is None or details.balance is None:
+            return details.loss
+        return details.loss + self.spec.experts.balance * details.balance
 
     def weights(self) -> dict[str, Tensor]:
         return self._canonical({name: parameter.detach() for name, parameter in self.named_parameters()})
@@ -213,7 +231,8 @@ class Transformer(nn.Module, interface.Transformer):
                 yield name, tensor
                 continue
             names = [f"{owner}.{part}" for part in FUSED[last]]
-            yield from zip(names, tensor.split([shapes[part][0] for part in names]), strict=True)
+            rows = max(0, tensor.ndim - 2)  # behind the experts, where there are any
+            yield from zip(names, tensor.split([shapes[part][rows] for part in names], rows), strict=True)
 
 
 def check_weights(shapes: Mapping[str, tuple[int, ...]], spec: ModelSpec) -> None:
@@ -240,5 +259,3 @@ def check_weights(shapes: Mapping[str, tuple[int, ...]], spec: ModelSpec) -> Non
 def _refuse_unbuilt(spec: ModelSpec) -> None:
     if spec.kind == "encoder-decoder":
         raise BadInput("This engine builds no encoder-decoders yet.", "Choose kind = decoder or kind = encoder.")
-    if spec.experts is not None:
-        raise BadInput("This engine builds no mixtures of experts yet.", "Drop experts from the model description.")

@@ -1,0 +1,159 @@
+"""A mixture of experts: many feed-forward networks, of which each token visits the few that a router picks for it.
+
+Notable: tokens are sorted by expert, so that an expert is one matrix product over all of its tokens; sorting and
+sorting back are permutations, whose gradients are permutations too, so that nothing is scattered and every sum has
+one order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from glassbox.engines.tensors.feedforward import ACTIVATIONS, feedforward
+from glassbox.engines.tensors.linear import linear
+from glassbox.engines.values import Keep
+from glassbox.spec import ModelSpec
+
+
+class MixtureOfExperts(nn.Module):
+    """sum over the visited experts of weight * expert(x), plus the shared experts (Shazeer 2017; Dai et al. 2024)."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        assert spec.experts is not None
+        self.count, self.active = spec.experts.count, spec.experts.active
+        self.normalized = spec.experts.normalized
+        self.router = nn.Parameter(torch.empty(self.count, spec.width))
+        self.experts = Experts(spec)
+        shared_width = spec.experts.hidden_width * spec.experts.shared
+        self.shared = feedforward(spec, shared_width) if spec.experts.shared else None
+        self.shared_gate = nn.Parameter(torch.empty(1, spec.width)) if spec.experts.shared_gate else None
+
+    def forward(
+        self, x: Tensor, keep: Keep, present: Tensor | None = None, balances: list[Tensor] | None = None
+    ) -> Tensor:
+        """(batch, length, width) -> the same.
+
+        balances: gets this layer's load-balancing loss, over the tokens that are `present`, (batch, length).
+        """
+        probabilities, weights, chosen = self.route(x, keep)
+        if balances is not None:
+            balances.append(balance(probabilities, chosen, present))
+        output = self.experts(x, weights.to(x.dtype), chosen, keep.under("experts"))
+        keep("experts.output", output)
+        if self.shared is not None:
+            output = output + self.shared_output(x, keep)
+        keep("output", output)
+        return output
+
+    def route(self, x: Tensor, keep: Keep) -> tuple[Tensor, Tensor, Tensor]:
+        """See `rank`."""
+        logits = linear(x, self.router)
+        probabilities, weights, chosen = self.rank(logits)
+        keep("router_logits", logits)
+        keep("router_probabilities", probabilities)
+        if keep.wants("router_weights"):
+            keep("router_weights", torch.zeros_like(probabilities).scatter(-1, chosen, weights))
+        return probabilities, weights, chosen
+
+    def rank(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Probabilities of all experts, (..., experts), and weights and ids of those visited, (..., active) each.
+
+        The most likely first; of experts as likely as one another the lower id, in every engine.
+        """
+        probabilities = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        chosen = logits.argsort(dim=-1, descending=True, stable=True)[..., : self.active]
+        weights = probabilities.gather(-1, chosen)
+        if self.normalized:
+            weights = weights / weights.sum(-1, keepdim=True)
+        return probabilities, weights, chosen
+
+    def shared_output(self, x: Tensor, keep: Keep) -> Tensor:
+        """What the experts give that every token visits: (..., width) -> the same."""
+        assert self.shared is not None
+        output = self.shared(x, keep.under("shared"))
+        if self.shared_gate is None:
+            return output
+        share = linear(x, self.shared_gate).sigmoid()  # (..., 1)
+        keep("shared_share", share)
+        return output * share
+
+
+class Experts(nn.Module):
+    """The routed experts: their matrices one behind another, so that a weight is one tensor however many there are."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        assert spec.experts is not None
+        count, hidden_width = spec.experts.count, spec.experts.hidden_width
+        self.activation = ACTIVATIONS[spec.activation]
+        self.gated = spec.gated
+        if spec.gated:  # gate and up of an expert in one matrix product (`transformer.FUSED`)
+            self.gate_up = nn.Parameter(torch.empty(count, 2 * hidden_width, spec.width))
+        else:
+            self.up = nn.Parameter(torch.empty(count, hidden_width, spec.width))
+        self.down = nn.Parameter(torch.empty(count, spec.width, hidden_width))
+
+    def forward(self, x: Tensor, weights: Tensor, chosen: Tensor, keep: Keep) -> Tensor:
+        """Tokens (batch, length, width), weights and ids of the experts of each (batch, length, active) -> as x."""
+        active = chosen.shape[-1]
+        visits = x.flatten(0, -2).repeat_interleave(active, 0)  # (tokens * active, width), a token's one after another
+        by_expert = chosen.flatten().argsort(stable=True)
+        back = by_expert.argsort()
+        counts = chosen.flatten().bincount(minlength=len(self.down)).tolist()
+        groups = permuted(visits, by_expert, back).split(counts)
+        # One `unbind`, because its gradient is one tensor, where that of an index is one as large for every expert.
+        first = (self.gate_up if self.gated else self.up).unbind(0)
+        inner = torch.cat([linear(group, matrix) for group, matrix in zip(groups, first, strict=True)])
+        if self.gated:
+            gate, up = inner.chunk(2, -1)  # each (tokens * active, hidden_width)
+            hidden = self.activation(gate) * up
+        else:
+            gate, up, hidden = None, inner, self.activation(inner)
+        for name, value in (("gate", gate), ("up", up), ("hidden", hidden)):
+            if value is not None and keep.wants(name):
+                keep(name, value[back].view(*chosen.shape, -1))  # (batch, length, active, hidden_width)
+        groups, down = hidden.split(counts), self.down.unbind(0)
+        given = torch.cat([linear(group, matrix) for group, matrix in zip(groups, down, strict=True)])
+        given = permuted(given, back, by_expert).view(-1, active, x.shape[-1])
+        output = weights.flatten(0, -2).unsqueeze(1) @ given  # (tokens, 1, active) @ (tokens, active, width)
+        return output.view_as(x)
+
+
+def balance(probabilities: Tensor, chosen: Tensor, present: Tensor | None) -> Tensor:
+    """N times the sum over N experts of f P (Fedus et al. 2021, eq. 4 to 6): a scalar.
+
+    f is the share of tokens that visit an expert, P its mean probability; f sums to the experts that a token visits.
+
+    (batch, length, experts), (batch, length, active), (batch, length) of those who count (None: all)
+    """
+    count = probabilities.shape[-1]
+    visits = torch.zeros_like(probabilities).scatter(-1, chosen, 1.0)  # (batch, length, experts)
+    if present is None:
+        return count * (visits.flatten(0, -2).mean(0) * probabilities.flatten(0, -2).mean(0)).sum()
+    there = present.flatten().to(probabilities.dtype)
+    tokens = there.sum().clamp(min=1)  # of nothing but padding the loss is 0
+    shares, means = (there @ each.flatten(0, -2) / tokens for each in (visits, probabilities))
+    return count * (shares * means).sum()
+
+
+def permuted(rows: Tensor, order: Tensor, back: Tensor) -> Tensor:
+    """rows[order]; back is the order that undoes it."""
+    return _Permuted.apply(rows, order, back)  # pyright: ignore[reportReturnType]
+
+
+class _Permuted(torch.autograd.Function):
+    """PyTorch doesn't know that an order holds every row once, and would add gradients up row by row."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, order: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(back)
+        return rows.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (back,) = ctx.saved_tensors
+        return gradient.index_select(0, back), None, None
