@@ -15,7 +15,6 @@ from glassbox.errors import BadInput
 from glassbox.spec import (
     ModelSpec,
     count_flops,
-    count_memory,
     count_parameters,
     part_of,
     preset,
@@ -120,37 +119,9 @@ def test_attended_positions_equal_a_count_over_the_mask(length: int, window: int
     assert attended_positions(length, window, causal=causal) == pytest.approx(pairs / length)
 
 
-def test_memory_of_weights_gradients_and_optimiser_is_exact() -> None:
-    memory = count_memory(preset("gpt2-small"), batch=1)
-    assert memory.weights == memory.gradients == 4 * 124_439_808
-    assert memory.optimizer == 2 * 4 * 124_439_808
-    assert count_memory(preset("gpt2-small"), batch=1, optimizer="sgd").optimizer == 0
-    muon = count_memory(preset("gpt2-small"), batch=1, optimizer="muon").optimizer
-    assert memory.optimizer / 2 < muon < memory.optimizer
-
-
-def test_the_cache_holds_a_key_and_a_value_per_layer_and_key_value_head() -> None:
-    llama2, llama3 = (
-        count_memory(preset(name), batch=1, activations_in="bfloat16") for name in ("llama2-7b", "llama3-8b")
-    )
-    assert llama2.cache_per_token == 2 * 32 * 4_096 * 2
-    assert llama3.cache_per_token == llama2.cache_per_token / 4  # 8 of 32 heads
-    windowed = count_memory(preset("mistral-7b"), batch=1)
-    assert windowed.cache == windowed.cache_per_token * 4_096  # no more than the window is kept
-
-
-def test_checkpointing_and_smaller_batches_save_activations() -> None:
-    spec = preset("gpt2-small")
-    plain, saved = count_memory(spec, batch=4), count_memory(spec, batch=4, gradient_checkpointing=True)
-    assert saved.activations < plain.activations
-    assert count_memory(spec, batch=8).activations == 2 * plain.activations
-
-
 def test_a_length_that_the_model_cannot_read_is_refused() -> None:
     with pytest.raises(BadInput, match="1 to 1024"):
         count_flops(preset("gpt2-small"), context=2_000)
-    with pytest.raises(BadInput, match="batch"):
-        count_memory(preset("gpt2-small"), batch=0)
 
 
 def test_every_weight_has_exactly_one_part_and_names_never_repeat() -> None:

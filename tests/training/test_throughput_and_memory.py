@@ -4,10 +4,8 @@ import subprocess
 import sys
 import time
 
-import pytest
 import torch
 
-from glassbox.training import memory as memory_module
 from glassbox.training.memory import PeakMemory, memory_in_use
 from glassbox.training.throughput import matmul_peak
 
@@ -31,12 +29,6 @@ def test_the_peak_holds_what_was_taken_and_given_back() -> None:
     assert measured.bytes() - before > 150_000_000
     assert memory_in_use(CPU) < held
     assert PeakMemory(CPU).bytes() < 150_000_000
-
-
-def test_without_linux_the_peak_of_the_process_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_linux = memory_module._process_peak()
-    monkeypatch.setattr("sys.platform", "freebsd")
-    assert memory_module._process_peak() >= 0.5 * on_linux
 
 
 def test_after_a_rehearsal_a_first_step_takes_about_what_its_tensors_do() -> None:

@@ -82,9 +82,10 @@ def count(
     if parameters.active != parameters.total:
         console.print(f"active per token    {parameters.active:>18,}")
     console.print(
-        f"\nTraining on {batch} x {context or spec.context} tokens in float32 with {optimizer}: "
-        f"{size(memory.training)}  (weights {size(memory.weights)}, gradients {size(memory.gradients)}, "
-        f"optimiser {size(memory.optimizer)}, activations about {size(memory.activations)})\n"
+        f"\nTraining on {batch} x {context or spec.context} tokens in float32 with {optimizer} holds "
+        f"{size(memory.training)} at most\n(weights {size(memory.weights)}, gradients {size(memory.gradients)}, "
+        f"optimiser {size(memory.optimizer)}, activations {size(memory.activations)}, not all at once);\n"
+        f"a process on a processor takes about {size(memory.process)} for it, besides PyTorch itself.\n"
         f"Cache of keys and values for as many: {size(memory.cache)}, {size(memory.cache_per_token)} per token"
     )
 

@@ -1,32 +1,18 @@
-"""What a description costs: parameters, FLOPs and memory, as plain arithmetic over `weight_shapes`.
+"""What a description costs: parameters and FLOPs, as plain arithmetic over `weight_shapes` (`memory.py` counts bytes).
 
 No engine is needed and nothing is allocated. Counts of parameters are exact; FLOPs count the multiplications and
 additions of matrix products (a multiply-add is two) and leave out what is small beside them (norms, activations,
-softmax); memory is exact for weights, gradients, optimiser state and cache, and an estimate for activations.
+softmax).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from glassbox.errors import BadInput
 from glassbox.spec.model import ModelSpec
 from glassbox.spec.weights import PARTS, Part, part_of, weight_shapes
-
-Optimizer = Literal["sgd", "momentum", "adam", "adamw", "muon"]
-NumberFormat = Literal["float64", "float32", "bfloat16", "float16", "int8", "int4"]
-
-BYTES: Mapping[NumberFormat, float] = {
-    "float64": 8,
-    "float32": 4,
-    "bfloat16": 2,
-    "float16": 2,
-    "int8": 1,
-    "int4": 0.5,
-}
 
 
 @dataclass(frozen=True)
@@ -57,19 +43,6 @@ class Flops:
     by_part: dict[Part, float]
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that training takes, and bytes of the cache of keys and values while generating."""
-
-    weights: float
-    gradients: float
-    optimizer: float
-    activations: float
-    training: float
-    cache_per_token: float
-    cache: float
-
-
 def count_parameters(spec: ModelSpec) -> Parameters:
     """Sum the table of weights."""
     by_part: dict[Part, int] = dict.fromkeys(PARTS, 0)
@@ -87,7 +60,7 @@ def count_parameters(spec: ModelSpec) -> Parameters:
 
 def count_flops(spec: ModelSpec, context: int | None = None) -> Flops:
     """FLOPs per token when texts of `context` tokens are read (default: the description's context)."""
-    length = _checked_length(spec, context)
+    length = checked_length(spec, context)
     by_part: dict[Part, float] = dict.fromkeys(PARTS, 0.0)
     for name, shape in weight_shapes(spec).items():
         if len(shape) < 2 or part_of(name) in ("embedding", "positions"):
@@ -117,83 +90,8 @@ def attended_positions(length: int, window: int | None, *, causal: bool) -> floa
     return (length * length - hidden * (hidden + 1)) / length
 
 
-def count_memory(
-    spec: ModelSpec,
-    *,
-    batch: int,
-    context: int | None = None,
-    optimizer: Optimizer = "adamw",
-    weights_in: NumberFormat = "float32",
-    activations_in: NumberFormat = "float32",
-    gradient_checkpointing: bool = False,
-) -> Memory:
-    """Bytes for training on `batch` texts of `context` tokens, and for a cache of as many.
-
-    Gradients have the weights' format; optimiser state is float32 in every engine. Raises BadInput for a batch below 1.
-    """
-    if batch < 1:
-        raise BadInput(f"The batch is {batch}.", "Give at least 1.")
-    length = _checked_length(spec, context)
-    parameters = count_parameters(spec).total
-    weights = parameters * BYTES[weights_in]
-    state = _state_numbers(spec, optimizer) * BYTES["float32"]
-    activations = (
-        batch * length * _activation_numbers(spec, checkpointing=gradient_checkpointing) * BYTES[activations_in]
-    )
-    per_token = 2 * spec.layers * spec.key_value_heads * spec.head_width * BYTES[activations_in]
-    kept = min(length, spec.window or length)
-    return Memory(
-        weights=weights,
-        gradients=weights,
-        optimizer=state,
-        activations=activations,
-        training=2 * weights + state + activations,
-        cache_per_token=per_token if spec.causal else 0,
-        cache=per_token * kept * batch if spec.causal else 0,
-    )
-
-
-def _state_numbers(spec: ModelSpec, optimizer: Optimizer) -> int:
-    """Numbers that the optimiser keeps: none, one moment, or two; Muon one for hidden matrices and two for the rest."""
-    total = count_parameters(spec).total
-    if optimizer == "muon":
-        shapes = weight_shapes(spec)
-        hidden = sum(
-            math.prod(shape)
-            for name, shape in shapes.items()
-            if len(shape) >= 2 and part_of(name) in ("attention", "feedforward")
-        )
-        return hidden + 2 * (total - hidden)
-    return {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2}[optimizer] * total
-
-
-def _activation_numbers(spec: ModelSpec, *, checkpointing: bool) -> float:
-    """Numbers kept for the backward pass, per token (after Korthikanti et al. 2022, §4, without a score matrix: fused
-    attention recomputes it).
-
-    Each block keeps its two inputs and their normalised forms, queries, keys and values, attention's result and one
-    log-sum per head, and the hidden layer before and after its activation. The logits are kept as they are and as
-    probabilities. With checkpointing each block keeps its input only, and one block at a time is whole.
-    """
-    queries, keys = spec.heads * spec.head_width, spec.key_value_heads * spec.head_width
-    attention = 2 * spec.width + 2 * queries + 2 * keys + spec.heads
-    outputs = 2 * (spec.classes or spec.vocabulary_size) + 2 * spec.width
-
-    def block(layer: int) -> float:
-        if spec.has_experts(layer) and spec.experts:
-            hidden = spec.experts.hidden_width * (spec.experts.active + spec.experts.shared)
-        else:
-            hidden = spec.hidden_width
-        return attention + 2 * spec.width + (3 if spec.gated else 2) * hidden
-
-    blocks = [block(layer) for layer in range(spec.layers)] + [block(0)] * spec.encoder_layers
-    cross = spec.layers * attention if spec.kind == "encoder-decoder" else 0
-    if checkpointing:
-        return len(blocks) * spec.width + max(blocks) + (attention if cross else 0) + outputs
-    return sum(blocks) + cross + outputs
-
-
-def _checked_length(spec: ModelSpec, context: int | None) -> int:
+def checked_length(spec: ModelSpec, context: int | None) -> int:
+    """The tokens of a text, by default the description's context. Raises BadInput for more than the model reads."""
     if context is None:
         return spec.context
     if not 1 <= context <= spec.context:

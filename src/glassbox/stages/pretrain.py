@@ -127,7 +127,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
         "memory_bytes": training.memory.bytes(),
         "seconds": time.monotonic() - began,
     }
-    context.log(_sentence("Measured", measured))
+    context.log(_sentence("Measured", measured) + f" Before, {training.memory.before / 1e6:,.0f} MB were taken.")
     result = _result(outcome) | {"predicted": predicted, "measured": measured, "attempts": context.attempt}
     with context.output("model") as draft:
         save_model(training.model, draft.folder)
@@ -310,10 +310,11 @@ class _Pretraining:
             optimizer="momentum" if self.choices.optimizer == "sgd" else self.choices.optimizer,  # pyright: ignore[reportArgumentType]
             activations_in=number_format,  # pyright: ignore[reportArgumentType]
             gradient_checkpointing=self.settings.gradient_checkpointing,
+            accumulates=decisions.micro_batch < self.choices.batch_size,
         )
         return {
             "parameters": count_parameters(self.spec).total,
-            "memory_bytes": memory.training,
+            "memory_bytes": memory.process if self.device.type == "cpu" else memory.training,
             "seconds": decisions.pace.predict(decisions.plan) * (1 - done / decisions.plan.steps),
         }
 

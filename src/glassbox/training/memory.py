@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from pathlib import Path
-
-import psutil
 import torch
 
+from glassbox.engines import memory
 from glassbox.engines.tensors import Transformer
 from glassbox.engines.tensors.optimizer import Muon
 from glassbox.spec import ModelSpec
@@ -35,7 +31,9 @@ class PeakMemory:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._before = memory_in_use(device)
+        memory.give_back()
+        self.before = memory_in_use(device)
+        """Bytes that were taken already: Python, PyTorch, and what else there is."""
         self.forget_peak()
 
     def forget_peak(self) -> None:
@@ -43,31 +41,16 @@ class PeakMemory:
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
             return
-        with contextlib.suppress(OSError):  # Linux forgets its high-water mark when asked so; others don't
-            Path("/proc/self/clear_refs").write_text("5")
+        memory.give_back()
+        memory.forget_peak()
 
     def bytes(self) -> int:
         """Peak until now, above the beginning."""
         if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device) - self._before
-        return max(0, _process_peak() - self._before)
+            return torch.cuda.max_memory_allocated(self._device) - self.before
+        return max(0, memory.peak() - self.before)
 
 
 def memory_in_use(device: torch.device) -> int:
     """Bytes taken now: by tensors on an accelerator, by the process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
-    return psutil.Process().memory_info().rss
-
-
-def _process_peak() -> int:
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().peak_wset
-    if sys.platform == "linux":
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else memory.resident()

@@ -33,7 +33,7 @@ def predicted_cost(name: str, spec: ModelSpec, rows: int, length: int) -> Cost:
     seconds_per_flop, bytes_per_byte = _measured(name)
     flops = count_flops(spec, length).training * rows * length
     memory = count_memory(spec, batch=rows, context=length, weights_in="float64", activations_in="float64")
-    return Cost(seconds_per_flop * flops, bytes_per_byte * memory.training)
+    return Cost(seconds_per_flop * flops, bytes_per_byte * (memory.process if name == "tensors" else memory.training))
 
 
 def available_memory() -> int:

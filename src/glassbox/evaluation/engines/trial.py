@@ -18,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from glassbox.engines import memory
 from glassbox.engines.catalogue import engine
 from glassbox.engines.interface import Transformer
 from glassbox.errors import BadInput
-from glassbox.evaluation.engines import memory
 from glassbox.evaluation.engines.batches import batch, engine_batch
 from glassbox.evaluation.engines.phases import Phases, summary, timed_step
 from glassbox.spec import ModelSpec, preset
@@ -79,7 +79,7 @@ def measure(trial: Trial) -> dict[str, Any]:
     """Times, memory and losses. Raises BadInput for a model that the engine doesn't build."""
     spec = ModelSpec.checked(trial.model)
     _rehearse(trial)
-    gc.collect()
+    memory.give_back()
     gc.freeze()
     memory.forget_peak()
     device = _Device(trial.device)
