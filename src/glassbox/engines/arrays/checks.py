@@ -9,15 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from glassbox.engines.arrays.parameters import Array, Tokens
+from glassbox.engines.checks import check_names, check_weights
 from glassbox.engines.interface import IGNORED
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, weight_shapes
-
-
-def check_spec(spec: ModelSpec) -> None:
-    """Raises BadInput for what no engine builds yet."""
-    if spec.kind == "encoder-decoder":
-        raise BadInput("No engine builds encoder-decoders yet.", "Choose kind = decoder or kind = encoder.")
 
 
 def checked_dtype(dtype: DTypeLike) -> DTypeLike:
@@ -80,33 +75,16 @@ def checked_present(present: ArrayLike, batch: int, end: int) -> NDArray[np.bool
     return flags
 
 
-def check_prompt(length: int, spec: ModelSpec) -> None:
-    """Raises BadInput for a prompt that nothing can be written after."""
-    if spec.head == "classes":
-        raise BadInput("A classifier writes no tokens.", "Choose a model with head = language, or ask for its logits.")
-    if not length:
-        raise BadInput("The prompt is empty, and a model reads at least one token.", "Begin with the start token.")
-
-
 def checked_weights(weights: Mapping[str, Any], spec: ModelSpec) -> dict[str, Array]:
     """As arrays. Raises BadInput unless the names and shapes are the spec's, naming the first that isn't."""
-    remedy = "Give the spec that the weights were saved with."
-    expected = weight_shapes(spec)
+    check_names(weights, spec)
     arrays: dict[str, Array] = {}
-    for name, shape in expected.items():
-        if name not in weights:
-            raise BadInput(
-                f"The weights lack {name}, of shape {shape}.", "Give weights that were saved from a model of this spec."
-            )
+    for name in weight_shapes(spec):
         try:
             arrays[name] = np.asarray(weights[name], np.float64)
         except (TypeError, ValueError) as error:
             raise BadInput(f"The weight {name} is no array of numbers: {error}.", "Give numbers.") from None
-        if arrays[name].shape != shape:
-            raise BadInput(f"The weight {name} has shape {arrays[name].shape}, and this model's has {shape}.", remedy)
-    for name in weights:
-        if name not in expected:
-            raise BadInput(f"The weights hold {name}, which this model doesn't have.", remedy)
+    check_weights({name: array.shape for name, array in arrays.items()}, spec)
     return arrays
 
 

@@ -18,8 +18,6 @@ from numpy.typing import ArrayLike, DTypeLike
 from glassbox.engines import interface
 from glassbox.engines.arrays.cache import Cache
 from glassbox.engines.arrays.checks import (
-    check_prompt,
-    check_spec,
     checked_dtype,
     checked_present,
     checked_targets,
@@ -29,6 +27,7 @@ from glassbox.engines.arrays.checks import (
 from glassbox.engines.arrays.network import Network
 from glassbox.engines.arrays.parameters import Array, Parameters, Tokens
 from glassbox.engines.arrays.shares import Shares
+from glassbox.engines.checks import check_prompt, check_spec
 from glassbox.engines.initialization import initial_weights
 from glassbox.engines.interface import Details
 from glassbox.engines.values import NOTHING, keeping, value_shapes

@@ -6,15 +6,10 @@ from collections.abc import Mapping, Sequence
 from operator import index
 from typing import Any
 
+from glassbox.engines.checks import check_names
 from glassbox.engines.interface import IGNORED
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, weight_shapes
-
-
-def check_spec(spec: ModelSpec) -> None:
-    """Raises BadInput for what no engine builds yet."""
-    if spec.kind == "encoder-decoder":
-        raise BadInput("No engine builds encoder-decoders yet.", "Choose kind = decoder or kind = encoder.")
 
 
 def checked_tokens(tokens: Any, spec: ModelSpec) -> list[list[int]]:
@@ -82,30 +77,13 @@ def checked_present(present: Any, rows: Sequence[Sequence[int]], starts: Sequenc
     return flags
 
 
-def check_prompt(prompt: Sequence[int], spec: ModelSpec) -> None:
-    """Raises BadInput for a prompt that nothing can be written after."""
-    if spec.head == "classes":
-        raise BadInput("A classifier writes no tokens.", "Choose a model with head = language, or ask for its logits.")
-    if not prompt:
-        raise BadInput("The prompt is empty, and a model reads at least one token.", "Begin with the start token.")
-
-
 def checked_weights(weights: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:
     """Every weight of the spec as nested lists of floats, from nested lists or anything with `.tolist()`.
 
     Raises BadInput naming the first weight that is missing, unknown, of another shape, or holds what is no number.
     """
-    expected = weight_shapes(spec)
-    remedy = "Give the spec that the weights were saved with."
-    for name, shape in expected.items():
-        if name not in weights:
-            raise BadInput(
-                f"The weights lack {name}, of shape {shape}.", "Give weights that were saved from a model of this spec."
-            )
-    for name in weights:
-        if name not in expected:
-            raise BadInput(f"The weights hold {name}, which this model doesn't have.", remedy)
-    return {name: numbers(f"The weight {name}", weights[name], shape) for name, shape in expected.items()}
+    check_names(weights, spec)
+    return {name: numbers(f"The weight {name}", weights[name], shape) for name, shape in weight_shapes(spec).items()}
 
 
 def numbers(what: str, weight: Any, shape: tuple[int, ...]) -> Any:

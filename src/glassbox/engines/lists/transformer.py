@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from glassbox.engines import interface
+from glassbox.engines.checks import check_prompt, check_spec
 from glassbox.engines.interface import IGNORED, Details
 from glassbox.engines.lists.attention import Surroundings
 from glassbox.engines.lists.block import Block
 from glassbox.engines.lists.cache import Cache
 from glassbox.engines.lists.checks import (
-    check_prompt,
     check_room,
-    check_spec,
     checked_present,
     checked_targets,
     checked_tokens,
@@ -202,7 +201,7 @@ class Transformer(interface.Transformer):
 
         Beyond it every token's position moves with each new one, so that the last `spec.context` are read anew.
         """
-        check_prompt(prompt, self.spec)
+        check_prompt(len(prompt), self.spec)
         if not self.spec.causal:  # a new token changes what the earlier ones see: nothing can be kept
             return super().generate(prompt, max_tokens, choose)
         tokens, cache = list(prompt), Cache(self.spec)

@@ -12,11 +12,10 @@ from operator import attrgetter
 from typing import Any
 
 from glassbox.engines import interface
+from glassbox.engines.checks import check_prompt, check_spec
 from glassbox.engines.interface import Details
 from glassbox.engines.lists.checks import (
-    check_prompt,
     check_room,
-    check_spec,
     checked_present,
     checked_targets,
     checked_tokens,
@@ -180,7 +179,7 @@ class Transformer(interface.Transformer):
 
         Beyond it every token's position moves with each new one, so that the last `spec.context` are read anew.
         """
-        check_prompt(prompt, self.spec)
+        check_prompt(len(prompt), self.spec)
         if not self.spec.causal:  # a new token changes what the earlier ones see: nothing can be kept
             return super().generate(prompt, max_tokens, choose)
         tokens, cache = list(prompt), Cache(self.spec)

@@ -10,7 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from glassbox.engines.tensors.transformer import Transformer, check_weights
+from glassbox.engines.checks import check_weights
+from glassbox.engines.tensors.transformer import Transformer
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec
 

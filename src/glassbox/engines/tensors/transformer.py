@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from glassbox.engines import interface
+from glassbox.engines.checks import check_spec, check_weights
 from glassbox.engines.initialization import initial_weights
 from glassbox.engines.interface import IGNORED, Details
 from glassbox.engines.tensors.attention import Surroundings
@@ -59,7 +60,7 @@ class Transformer(nn.Module, interface.Transformer):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        _refuse_unbuilt(spec)
+        check_spec(spec)
         self.spec = spec
         self.dropout = dropout
         self.checkpointing = checkpointing
@@ -233,29 +234,3 @@ class Transformer(nn.Module, interface.Transformer):
             names = [f"{owner}.{part}" for part in FUSED[last]]
             rows = max(0, tensor.ndim - 2)  # behind the experts, where there are any
             yield from zip(names, tensor.split([shapes[part][rows] for part in names], rows), strict=True)
-
-
-def check_weights(shapes: Mapping[str, tuple[int, ...]], spec: ModelSpec) -> None:
-    """Raises BadInput unless the names and shapes are the spec's, naming the first that isn't, and both shapes."""
-    expected = weight_shapes(spec)
-    for name, shape in expected.items():
-        if name not in shapes:
-            raise BadInput(
-                f"The weights lack {name}, of shape {shape}.", "Give weights that were saved from a model of this spec."
-            )
-        if tuple(shapes[name]) != shape:
-            raise BadInput(
-                f"The weight {name} has shape {tuple(shapes[name])}, and this model's has {shape}.",
-                "Give the spec that the weights were saved with.",
-            )
-    for name in shapes:
-        if name not in expected:
-            raise BadInput(
-                f"The weights hold {name}, which this model doesn't have.",
-                "Give the spec that the weights were saved with.",
-            )
-
-
-def _refuse_unbuilt(spec: ModelSpec) -> None:
-    if spec.kind == "encoder-decoder":
-        raise BadInput("This engine builds no encoder-decoders yet.", "Choose kind = decoder or kind = encoder.")
