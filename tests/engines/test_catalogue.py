@@ -153,7 +153,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path):
     file = tmp_path / "some.safetensors"
     save_arrays({"a": [[1.0, 2.0]]}, file)
     file.write_bytes(file.read_bytes()[:-3])
-    with pytest.raises(BadInput, match="No arrays could be read"):
+    with pytest.raises(BadInput, match="should have"):
         load_arrays(file)
-    with pytest.raises(BadInput, match="No arrays could be read"):
+    with pytest.raises(BadInput, match="can't be read"):
         load_arrays(tmp_path / "missing.safetensors")

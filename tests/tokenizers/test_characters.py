@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
 from glassbox.errors import BadInput
 from glassbox.tokenizers import load
 from glassbox.tokenizers.characters import CharacterTokenizer
+from glassbox.tokenizers.digits import DigitTokenizer
 
 
 def test_ids_are_those_of_microgpt_characters_sorted_and_the_mark_of_a_document_last(test_data: Path) -> None:
@@ -101,3 +103,17 @@ def test_a_damaged_description_is_bad_input(tmp_path: Path, damage: dict[str, An
     path.write_text(json.dumps(json.loads(path.read_text()) | damage))
     with pytest.raises(BadInput):
         load(tmp_path)
+
+
+@given(st.text(alphabet=" abc\n\r\té漢🙂", max_size=30))
+def test_hugging_face_gives_the_same_ids_by_the_tokenizer_json(text: str) -> None:
+    tokenizer = CharacterTokenizer(" abc\n\r\té漢🙂", ["<|bos|>", "<|user|>"])
+    theirs = tokenizers.Tokenizer.from_str(tokenizer.to_tokenizer_json())
+    assert theirs.encode(text).ids == tokenizer.encode(text)
+    assert theirs.decode(tokenizer.encode(text)) == text
+    assert theirs.encode(f"<|user|>{text}").ids == tokenizer.encode(f"<|user|>{text}", allow_special=True)
+
+
+def test_a_kind_that_hugging_face_cannot_express_says_so() -> None:
+    with pytest.raises(BadInput, match="nothing like a DigitTokenizer"):
+        DigitTokenizer().to_tokenizer_json()

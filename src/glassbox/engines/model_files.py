@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from glassbox.engines.catalogue import Engine, as_array
 from glassbox.engines.interface import Transformer
-from glassbox.errors import BadInput
+from glassbox.hub.number_formats import widen
+from glassbox.hub.tensor_file import TensorFile
 from glassbox.spec import ModelSpec
 from glassbox.workspace import atomic
 
@@ -39,10 +39,9 @@ def save_arrays(named: Mapping[str, Any], file: Path) -> None:
 
 
 def load_arrays(file: Path) -> dict[str, NDArray[Any]]:
-    """Raises BadInput when the file is missing, damaged or no safetensors file."""
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise BadInput(
-            f"No arrays could be read from {file}: {error}.", "Give a safetensors file that was written completely."
-        ) from None
+    """bfloat16, which NumPy hasn't, and float16 become float32.
+
+    Raises BadInput when the file is missing, damaged or no safetensors file.
+    """
+    held = TensorFile(file)
+    return {name: widen(held.read(name), entry.type) for name, entry in held.entries.items()}

@@ -158,7 +158,6 @@ class BytePairTokenizer(Tokenizer):
     # ---- saving ----
 
     def to_tokenizer_json(self) -> str:
-        """The content of a tokenizer.json that gives the same ids in Hugging Face's library."""
         parts = tokenizer_json.BytePairParts(list(self.merges), self.pattern, list(self.special_tokens))
         return json.dumps(tokenizer_json.write(parts), ensure_ascii=False, indent=1)
 

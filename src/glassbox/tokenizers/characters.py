@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from glassbox.errors import BadInput
+from glassbox.tokenizers import tokenizer_json
 from glassbox.tokenizers.interface import Tokenizer, check_special_tokens, check_text, unknown_id
 from glassbox.tokenizers.saved_files import DESCRIPTION
 
@@ -70,6 +71,10 @@ class CharacterTokenizer(Tokenizer):
             return "".join(map(self._text_of.__getitem__, ids)).encode()
         except KeyError as error:
             raise unknown_id(error.args[0], self.vocabulary_size) from None
+
+    def to_tokenizer_json(self) -> str:
+        content = tokenizer_json.write_characters(self._id_of, self.special_tokens)
+        return json.dumps(content, ensure_ascii=False, indent=1)
 
     def save(self, folder: Path) -> None:
         description = {

@@ -100,6 +100,9 @@ class HuggingFaceTokenizer(Tokenizer):
                 raise unknown_id(token, self.vocabulary_size)
         return self._library.decode(ids, skip_special_tokens=False).encode()
 
+    def to_tokenizer_json(self) -> str:
+        return self._content
+
     def save(self, folder: Path) -> None:
         (folder / TOKENIZER_JSON).write_text(self._content, encoding="utf-8")
         (folder / DESCRIPTION).write_text(json.dumps({"type": "huggingface"}), encoding="utf-8")

@@ -55,6 +55,16 @@ class Tokenizer(ABC):
     def save(self, folder: Path) -> None:
         """Write everything that `glassbox.tokenizers.load(folder)` needs into a folder that exists."""
 
+    def to_tokenizer_json(self) -> str:
+        """The content of a tokenizer.json that gives the same ids in Hugging Face's library.
+
+        Raises BadInput for a kind that this library can't express.
+        """
+        raise BadInput(
+            f"Hugging Face's library has nothing like a {type(self).__name__}.",
+            "Export a model of a byte-pair or character tokenizer, or the model without its tokenizer.",
+        )
+
     def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
         """The ids of `text`; with `allow_special` the spelling of a special token becomes that token."""
         if not (allow_special and self.special_tokens):

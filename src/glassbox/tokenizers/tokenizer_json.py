@@ -65,6 +65,22 @@ def write(parts: BytePairParts) -> dict[str, Any]:
     }
 
 
+def write_characters(characters: Mapping[str, int], special_tokens: Mapping[str, int]) -> dict[str, Any]:
+    """The content of a tokenizer.json whose tokens are characters, each by its id; it fails at any other character."""
+    any_one = {"Regex": r"[\s\S]"}  # a dot leaves line feeds out
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [_added_token(id, spelling) for spelling, id in special_tokens.items()],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Split", "pattern": any_one, "behavior": "Isolated", "invert": False},
+        "post_processor": None,
+        "decoder": {"type": "Fuse"},
+        "model": {"type": "WordLevel", "vocab": dict(characters), "unk_token": "<unk>"},
+    }
+
+
 def _added_token(token: int, spelling: str) -> dict[str, Any]:
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     return {"id": token, "content": spelling, **flags}

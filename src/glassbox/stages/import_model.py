@@ -1,0 +1,83 @@
+"""Bring in a model in Hugging Face's format: GPT-2, GPT-NeoX (Pythia), Llama, Mistral, Qwen.
+
+The folder holds config.json, safetensors (one file, or shards with an index) and tokenizer.json. Everything is checked
+before anything is written. Weights that come as pickle (pytorch_model.bin) are refused: opening them would run whatever
+their author put in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, JsonValue, field_validator
+
+from glassbox.spec import count_parameters
+from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.workspace.names import name_from
+
+
+class Settings(StageSettings):
+    path: Path = Field(description="The model's folder.")
+    number_format: Literal["kept", "float64", "float32", "float16", "bfloat16"] = Field(
+        default="kept", description="How weights are stored; every engine reads them all."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        """A run may be resumed from another folder."""
+        return path.absolute()
+
+    @property
+    def default_name(self) -> str | None:
+        return name_from(self.path.name)
+
+
+def run(settings: Settings, context: Context) -> dict[str, object]:
+    from glassbox.hub import Import
+    from glassbox.hub.number_formats import NAMES, name_of
+    from glassbox.hub.tokenizer_files import keep_tokenizer, read_chat_template, read_tokenizer
+
+    model = Import(settings.path)
+    tokenizer = read_tokenizer(model.folder, model.spec.vocabulary_size)
+    template = read_chat_template(model.folder)
+    found = " and ".join(name_of(code) for code in model.number_formats)
+    facts: dict[str, JsonValue] = {
+        "family": model.family.model_type,
+        "parameters": count_parameters(model.spec).total,
+        "number_format": found if settings.number_format == "kept" else settings.number_format,
+    }
+    context.log(f"A {model.family.model_type} of {facts['parameters']:,} parameters in {found}.")
+    if tokenizer is None:
+        context.log("The folder has no tokenizer.json: this model reads ids, and no text.")
+
+    def progress(done: int, total: int) -> None:
+        if context.stop_requested:
+            raise _Stopped
+        context.progress(done, total, unit="weights", note="copying")
+
+    try:
+        with context.output("model") as draft:
+            model.write(draft.folder, NAMES.get(settings.number_format), progress)
+            if tokenizer is not None:
+                keep_tokenizer(tokenizer, template, draft.folder / "tokenizer")
+            draft.describe(**facts)
+    except _Stopped:
+        return {}
+    return {
+        **facts,
+        "tokenizer": None if tokenizer is None else tokenizer.vocabulary_size,
+        "chat_template": template is not None,
+    }
+
+
+class _Stopped(Exception):  # noqa: N818  (nothing went wrong)
+    """Someone asked to stop; the unfinished model is thrown away."""
+
+
+STAGE = Stage(
+    settings=Settings,
+    run=run,
+    makes={"model": Slot("model", "its description, weights, tokenizer and chat template")},
+)
