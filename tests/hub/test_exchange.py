@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from glassbox.generation.settings import Decoding
 from glassbox.hub import Export, Import, ModelFiles
 from glassbox.hub.family import all_families
 from glassbox.hub.tokenizer_files import keep_tokenizer, kept_chat_template, read_chat_template, read_tokenizer
-from glassbox.spec import ModelSpec, preset
+from glassbox.spec import ModelSpec, count_parameters, preset
 from glassbox.tokenizers import load
 from glassbox.tokenizers.characters import CharacterTokenizer
 
@@ -200,3 +201,22 @@ def test_every_family_says_the_same_in_both_directions_for_each_of_its_models(tm
         saved(name, tmp_path / name)
         model = Import(tmp_path / name)
         assert model.family.differences(model.spec) == []
+
+
+def test_importing_and_exporting_hold_one_tensor_at_a_time(tmp_path: Path) -> None:
+    from glassbox.engines.tensors import Transformer, save_model
+
+    spec = ModelSpec(vocabulary_size=1000, context=32, width=128, layers=8, heads=4, activation="swiglu")
+    (tmp_path / "ours").mkdir()
+    save_model(Transformer(spec), tmp_path / "ours")
+    largest = 4 * 1000 * 128
+    for move in (
+        lambda: exported(tmp_path / "ours", tmp_path),
+        lambda: imported(tmp_path / "back", tmp_path / "again"),
+    ):
+        (tmp_path / "again").mkdir(exist_ok=True)
+        tracemalloc.start()
+        move()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 2.5 * largest < 4 * count_parameters(spec).total / 4
