@@ -8,6 +8,7 @@ that says what to change.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
@@ -17,15 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from glassbox.errors import BadInput
 
 Kind = Literal["decoder", "encoder", "encoder-decoder"]
-Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "none"]
+Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "none"]
 Norm = Literal["layer", "rms", "group", "none"]
 NormPlacement = Literal["pre", "post", "sandwich"]
-Activation = Literal["relu", "relu_squared", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"]
+Activation = Literal["relu", "relu_squared", "gelu", "gelu_tanh", "silu", "swiglu", "geglu", "geglu_tanh"]
 Biases = Literal["none", "inputs", "all"]
 Initialization = Literal["normal", "scaled", "zero"]
 Head = Literal["language", "classes"]
 
-GATED_ACTIVATIONS: frozenset[Activation] = frozenset({"swiglu", "geglu"})
+GATED_ACTIVATIONS: frozenset[Activation] = frozenset({"swiglu", "geglu", "geglu_tanh"})
 LARGEST = 1_000_000_000  # a bound on sizes, so that a slip of the keyboard is an answer and not an hour of counting
 
 
@@ -99,6 +100,10 @@ def _default_head_width(fields: dict[str, int]) -> int:
     return max(1, fields.get("width", 1) // fields.get("heads", 1))
 
 
+def _default_score_scale(fields: dict[str, int]) -> float:
+    return 1 / math.sqrt(fields.get("head_width", 1))
+
+
 def _default_hidden_width(fields: dict[str, int | str]) -> int:
     """Four times the width; two thirds of that for gated activations, which have a third matrix (Shazeer 2020, §2)."""
     width = int(fields.get("width", 1))
@@ -145,6 +150,9 @@ class ModelSpec(BaseModel):
     window: int | None = Field(
         default=None, ge=1, le=LARGEST, description="Tokens that attention looks back, itself included."
     )
+    score_scale: float = Field(
+        default_factory=_default_score_scale, gt=0, description="Factor on the scores; 1/√head_width (T5: 1)."
+    )
     qk_norm: bool = Field(
         default=False, description="Normalise queries and keys per head (RMSNorm; Henry et al. 2020)."
     )
@@ -162,6 +170,13 @@ class ModelSpec(BaseModel):
     rotary_fraction: float = Field(default=1.0, gt=0, le=1, description="Share of each head's width that is rotated.")
     rotary_scaling: RotaryScaling | None = Field(
         default=None, description="Slower turning, for texts longer than those first trained on."
+    )
+
+    relative_buckets: int = Field(
+        default=32, ge=4, le=LARGEST, description="Kinds of distance that relative positions tell apart (T5)."
+    )
+    relative_distance: int = Field(
+        default=128, ge=2, le=LARGEST, description="From this distance on all are of one kind (T5)."
     )
 
     # Feed-forward
@@ -193,6 +208,9 @@ class ModelSpec(BaseModel):
     tied_embeddings: bool = Field(default=False, description="One matrix for embedding and output (Press & Wolf 2017).")
     embedding_scale: float = Field(default=1.0, gt=0, description="Factor on the token embedding.")
     output_bias: bool = Field(default=False, description="A bias on the logits.")
+    logit_scale: float = Field(
+        default=1.0, gt=0, description="Factor on the vectors that the output matrix reads (T5: 1/√width)."
+    )
     logit_softcap: float | None = Field(
         default=None, gt=0, description="c * tanh(logits / c), with c this (Gemma 2, 2024)."
     )
@@ -248,6 +266,13 @@ class ModelSpec(BaseModel):
         """Does a token see only what stands before it (in the stack that `layers` counts)?"""
         return self.kind != "encoder"
 
+    @property
+    def encoder(self) -> ModelSpec:
+        """The encoder of an encoder-decoder as a description of its own."""
+        dense = self.experts is not None and self.experts.dense_layers >= self.encoder_layers
+        changes = {"kind": "encoder", "layers": self.encoder_layers, "encoder_layers": 0}
+        return self.replace(**changes, experts=None if dense else self.experts)
+
     def has_experts(self, layer: int) -> bool:
         """Is the feed-forward of block `layer` a mixture of experts?"""
         return self.experts is not None and layer >= self.experts.dense_layers
@@ -284,6 +309,17 @@ class ModelSpec(BaseModel):
             )
 
     def _check_positions(self) -> None:
+        if self.positions == "relative":
+            if self.relative_buckets % (2 if self.kind == "decoder" else 4):
+                raise ValueError(
+                    f"relative_buckets is {self.relative_buckets}: half of them hold one distance each, and where a "
+                    "token sees what comes later, half of all are for each side: choose a multiple of 4"
+                )
+            if self.relative_distance <= self.relative_buckets // 2:
+                raise ValueError(
+                    f"relative_distance is {self.relative_distance}, and half of the {self.relative_buckets} buckets "
+                    "hold one distance each: make it larger or relative_buckets smaller"
+                )
         if self.positions == "sinusoidal" and self.width % 2:
             raise ValueError(f"sinusoidal positions need an even width, and it is {self.width}: make it even")
         if self.positions != "rotary":
@@ -340,6 +376,8 @@ class ModelSpec(BaseModel):
             raise ValueError(
                 "head = classes needs kind = encoder and untied embeddings: change head, kind or tied_embeddings"
             )
+        if self.parallel_residual and self.kind == "encoder-decoder":
+            raise ValueError("parallel_residual has no place for cross-attention: turn it off or choose another kind")
         if self.value_embeddings and self.kind != "decoder":
             raise ValueError(f"value_embeddings are built for decoders, and kind is {self.kind}: turn them off")
         if self.window is not None and self.window > self.context:

@@ -6,6 +6,7 @@ A matrix is (outputs, inputs), so that `y = x @ W.T`, as in PyTorch. Nothing is 
 
     embedding.tokens                      (vocabulary, width)
     embedding.positions                   (context, width)            learned positions
+    relative_positions.scores             (relative_buckets, heads)   relative positions
     blocks.0.attention_norm.gain          (width,)
     blocks.0.attention.query              (heads * head_width, width)
     blocks.0.attention.key, .value        (key_value_heads * head_width, width)
@@ -44,7 +45,7 @@ def part_of(name: str) -> Part:
     """The part of the model that a weight belongs to; the parts have the colours of the pictures."""
     if "norm" in name:
         return "norms"
-    if name.endswith("embedding.positions"):
+    if name.endswith(("embedding.positions", "relative_positions.scores")):
         return "positions"
     if name.endswith(("embedding.tokens", "value_embedding")):
         return "embedding"
@@ -57,26 +58,29 @@ def part_of(name: str) -> Part:
 
 def _weights(spec: ModelSpec) -> Iterator[tuple[str, Shape]]:
     yield "embedding.tokens", (spec.vocabulary_size, spec.width)
-    if spec.positions == "learned":
-        yield "embedding.positions", (spec.context, spec.width)
-    if spec.embedding_norm:
-        yield from _norm(spec, "embedding_norm")
     if spec.kind == "encoder-decoder":
-        if spec.positions == "learned":
-            yield "encoder.embedding.positions", (spec.context, spec.width)
-        for layer in range(spec.encoder_layers):
-            yield from _block(spec, f"encoder.blocks.{layer}", layer, cross=False)
-        if spec.final_norm:
-            yield from _norm(spec, "encoder.final_norm")
-    for layer in range(spec.layers):
-        yield from _block(spec, f"blocks.{layer}", layer, cross=spec.kind == "encoder-decoder")
-    if spec.final_norm:
-        yield from _norm(spec, "final_norm")
+        for name, shape in _stack(spec.encoder, cross=False):
+            yield f"encoder.{name}", shape
+    yield from _stack(spec, cross=spec.kind == "encoder-decoder")
     outputs = spec.classes if spec.head == "classes" else spec.vocabulary_size
     if not spec.tied_embeddings:
         yield "output.weight", (outputs, spec.width)
     if spec.output_bias:
         yield "output.bias", (outputs,)
+
+
+def _stack(spec: ModelSpec, *, cross: bool) -> Iterator[tuple[str, Shape]]:
+    """Everything between the table of tokens and the output."""
+    if spec.positions == "learned":
+        yield "embedding.positions", (spec.context, spec.width)
+    if spec.positions == "relative":
+        yield "relative_positions.scores", (spec.relative_buckets, spec.heads)
+    if spec.embedding_norm:
+        yield from _norm(spec, "embedding_norm")
+    for layer in range(spec.layers):
+        yield from _block(spec, f"blocks.{layer}", layer, cross=cross)
+    if spec.final_norm:
+        yield from _norm(spec, "final_norm")
 
 
 def _block(spec: ModelSpec, prefix: str, layer: int, *, cross: bool) -> Iterator[tuple[str, Shape]]:

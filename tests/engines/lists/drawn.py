@@ -34,11 +34,14 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder"), laye
         "key_value_heads": draw(st.sampled_from([n for n in (1, 2, 3, 4) if heads % n == 0])),
         "head_width": draw(st.sampled_from([2, 4])),
         "window": draw(st.sampled_from([None, 1, 2, 3])),
+        "score_scale": draw(st.sampled_from([1.0, 0.5])),
         "qk_norm": draw(st.booleans()),
         "attention_bias": draw(st.sampled_from(["none", "inputs", "all"])),
         "value_embeddings": kind == "decoder" and draw(st.booleans()),
-        "positions": draw(st.sampled_from(["learned", "sinusoidal", "rotary", "alibi", "none"])),
-        "activation": draw(st.sampled_from(["relu", "relu_squared", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"])),
+        "positions": draw(st.sampled_from(["learned", "sinusoidal", "rotary", "alibi", "relative", "none"])),
+        "activation": draw(
+            st.sampled_from(["relu", "relu_squared", "gelu", "gelu_tanh", "silu", "swiglu", "geglu", "geglu_tanh"])
+        ),
         "hidden_width": draw(st.integers(1, 6)),
         "feedforward_bias": draw(st.booleans()),
         "norm": norm,
@@ -52,8 +55,11 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder"), laye
         "tied_embeddings": draw(st.booleans()),
         "embedding_scale": draw(st.sampled_from([1.0, 2.5])),
         "output_bias": draw(st.booleans()),
+        "logit_scale": draw(st.sampled_from([1.0, 0.5])),
         "logit_softcap": draw(st.sampled_from([None, 3.0])),
     }
+    if fields["positions"] == "relative":
+        fields |= {"relative_buckets": 4, "relative_distance": 5}
     if fields["positions"] == "rotary" and fields["head_width"] == 4:
         fields["rotary_fraction"] = draw(st.sampled_from([0.5, 1.0]))
     if fields["positions"] == "rotary":

@@ -16,7 +16,7 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder")) -> M
     """Any model that the tensors engine builds, small."""
     norm = draw(st.sampled_from(["layer", "rms", "group", "none"]))
     heads, key_value_heads = draw(st.sampled_from([(1, 1), (4, 4), (4, 2), (4, 1), (3, 3)]))
-    positions = draw(st.sampled_from(["learned", "sinusoidal", "rotary", "alibi", "none"]))
+    positions = draw(st.sampled_from(["learned", "sinusoidal", "rotary", "alibi", "relative", "none"]))
     kind = draw(st.sampled_from(kinds))
     fields: dict[str, Any] = {
         "kind": kind,
@@ -28,21 +28,27 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder")) -> M
         "key_value_heads": key_value_heads,
         "head_width": draw(st.sampled_from([4, 6])),
         "window": draw(st.sampled_from([None, 1, 3])),
+        "score_scale": draw(st.sampled_from([1.0, 0.5])),
         "qk_norm": draw(st.booleans()),
         "attention_bias": draw(st.sampled_from(["none", "inputs", "all"])),
         "value_embeddings": kind == "decoder" and draw(st.booleans()),
         "positions": positions,
-        "activation": draw(st.sampled_from(["relu", "relu_squared", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"])),
+        "activation": draw(
+            st.sampled_from(["relu", "relu_squared", "gelu", "gelu_tanh", "silu", "swiglu", "geglu", "geglu_tanh"])
+        ),
         "feedforward_bias": draw(st.booleans()),
         "norm": norm,
         "final_norm": draw(st.booleans()),
         "embedding_scale": draw(st.sampled_from([1.0, 2.5])),
         "tied_embeddings": draw(st.booleans()),
         "output_bias": draw(st.booleans()),
+        "logit_scale": draw(st.sampled_from([1.0, 0.5])),
         "logit_softcap": draw(st.sampled_from([None, 2.0])),
         "initial_std": 0.4,
         "initialization": "normal",
     }
+    if positions == "relative":
+        fields |= {"relative_buckets": 4, "relative_distance": 5}
     if positions == "rotary":
         fields["rotary_fraction"] = draw(st.sampled_from([1.0, 0.5])) if fields["head_width"] == 4 else 1.0
         llama3 = RotaryScaling(kind="llama3", factor=8, original_context=16, fast_turns=2, slow_turns=0.5)

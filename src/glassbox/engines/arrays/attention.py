@@ -6,7 +6,6 @@ them, (batch, length, heads, head_width), and the products over heads read and w
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +29,7 @@ class Surroundings:
     rotary: cosines and sines, each (length, 1, rotated_width / 2).
     bias:   added to the scores, broadcast to (batch, heads, length, keys); -inf where a token must not look.
     present: (batch * length,), which tokens are no padding; None when all are there.
+    d_relative: (heads, length, keys), gets the gradients of what relative positions add to the scores.
     """
 
     tokens: Tokens
@@ -37,6 +37,7 @@ class Surroundings:
     bias: Array | None
     cache: Cache | None = None
     present: NDArray[np.bool_] | None = None
+    d_relative: Array | None = None
 
 
 class Attention:
@@ -46,7 +47,7 @@ class Attention:
         self.layer = layer
         self.heads, self.key_value_heads, self.head_width = spec.heads, spec.key_value_heads, spec.head_width
         self.sharing = spec.heads // spec.key_value_heads  # heads that read the same keys and values
-        self.scale = 1 / math.sqrt(spec.head_width)
+        self.scale = spec.score_scale
         # One matrix product for all three: rows of query, then key, then value.
         self.query_key_value = parameters["query_key_value"]
         self.query_key_value_bias = parameters.get("query_key_value_bias")
@@ -99,6 +100,8 @@ class Attention:
         d_scores = d_mixed @ self.values.swapaxes(2, 3)  # (batch, heads, length, keys)
         d_scores -= along[..., None]
         d_scores *= self.weights
+        if self.around.d_relative is not None:
+            self.around.d_relative += np.add.reduce(d_scores, 0)
 
         # The gradients of queries, keys and values side by side, as one matrix product made them.
         d_joint = np.empty((batch, length, heads + 2 * self.key_value_heads, head_width), d_output.dtype)

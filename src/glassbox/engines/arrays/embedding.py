@@ -64,17 +64,17 @@ class Output:
     """Logits: the final vectors times a matrix of their own, or times the token embedding again (Press & Wolf 2017)."""
 
     def __init__(self, spec: ModelSpec, parameters: Parameters) -> None:
-        self.softcap = spec.logit_softcap
+        self.scale, self.softcap = spec.logit_scale, spec.logit_softcap
         self.weight = parameters["embedding.tokens" if spec.tied_embeddings else "output.weight"]
         self.bias = parameters.get("output.bias")
 
     def forward(self, x: Array) -> Array:
-        """logits = x W^T + b, then c tanh(logits / c) with a softcap (Gemma 2, 2024, §2).
+        """logits = scale x W^T + b, then c tanh(logits / c) with a softcap (Gemma 2, 2024, §2).
 
         (rows, width) -> (rows, vocabulary or classes)
         """
-        self.x = x
-        logits = linear(x, self.weight, self.bias)
+        self.x = x if self.scale == 1 else x * self.scale
+        logits = linear(self.x, self.weight, self.bias)
         if self.softcap is not None:
             logits /= self.softcap
             np.tanh(logits, out=logits)
@@ -86,4 +86,5 @@ class Output:
         """Through the softcap, d (1 - tanh^2), then through the product: (rows, vocabulary) -> (rows, width)."""
         if self.softcap is not None:
             d_logits = d_logits * (1 - self.bent * self.bent)
-        return linear_backward(d_logits, self.x, self.weight, self.bias)
+        d_x = linear_backward(d_logits, self.x, self.weight, self.bias)
+        return d_x if self.scale == 1 else d_x * self.scale

@@ -90,6 +90,7 @@ ACTIVATIONS: dict[Activation, Callable[[Array], tuple[Array, Array]]] = {
     "silu": silu,
     "swiglu": silu,
     "geglu": gelu,
+    "geglu_tanh": gelu_tanh,
 }
 
 

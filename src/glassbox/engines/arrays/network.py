@@ -14,6 +14,7 @@ from glassbox.engines.arrays.loss import cross_entropy, cross_entropy_backward
 from glassbox.engines.arrays.normalization import Unchanged, norm
 from glassbox.engines.arrays.parameters import Array, Parameters, Tokens
 from glassbox.engines.arrays.positions import Tables
+from glassbox.engines.arrays.relative_positions import RelativePositions
 from glassbox.engines.values import NOTHING, Keep
 from glassbox.spec import ModelSpec
 
@@ -27,6 +28,8 @@ class Network:
         self.tables = Tables(spec, parameters.values.dtype)
         self.embedding = Embedding(spec, parameters)
         self.embedding_norm = norm(spec, parameters.under("embedding_norm")) if spec.embedding_norm else Unchanged()
+        relative = spec.positions == "relative"
+        self.relative = RelativePositions(spec, parameters.under("relative_positions")) if relative else None
         self.blocks = [Block(spec, layer, parameters.under(f"blocks.{layer}")) for layer in range(spec.layers)]
         self.final_norm = norm(spec, parameters.under("final_norm")) if spec.final_norm else Unchanged()
         self.output = Output(spec, parameters)
@@ -48,12 +51,13 @@ class Network:
         x = self.embedding.forward(tokens, start, self.tables, keep.under("embedding"))  # (batch * length, width)
         x = self.embedding_norm.forward(x, keep.under("embedding_norm"))
         rotary = self.tables.rotary(start, end) if self.spec.positions == "rotary" else None
-        around = Surroundings(
+        self.around = around = Surroundings(
             tokens,
             rotary,
             bias=self._bias(start, end, present),
             cache=cache,
             present=None if present is None else present[:, start:].reshape(-1),
+            d_relative=np.zeros((self.spec.heads, length, end), x.dtype) if self.relative else None,
         )
         for layer, block in enumerate(self.blocks):
             x = block.forward(x, around, keep.under(f"blocks.{layer}"))
@@ -84,6 +88,8 @@ class Network:
         d_x = self.final_norm.backward(d_x)
         for block in reversed(self.blocks):
             d_x = block.backward(d_x)
+        if self.relative is not None and self.around.d_relative is not None:
+            self.relative.backward(self.around.d_relative)
         self.embedding.backward(self.embedding_norm.backward(d_x))
 
     def _bias(self, start: int, end: int, present: NDArray[np.bool_] | None) -> Array | None:
@@ -91,9 +97,11 @@ class Network:
         spec = self.spec
         ahead = spec.causal and end > start + 1
         windowed = spec.window is not None and spec.window < end
-        if not (ahead or windowed or spec.positions == "alibi" or present is not None):
+        if not (ahead or windowed or spec.positions in ("alibi", "relative") or present is not None):
             return None
         bias = self.tables.bias(start, end)  # (heads or 1, length, keys)
+        if self.relative is not None:
+            bias = bias + self.relative.forward(start, end)  # (heads, length, keys)
         if present is None:
             return bias
         # A token always sees itself, so that a row of padding has something to average and yields no NaN.

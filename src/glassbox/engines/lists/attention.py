@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import NamedTuple
 
 from glassbox.engines.lists.cache import Cache, Heads
@@ -13,6 +14,7 @@ from glassbox.engines.lists.linear import added, dot, linear, linear_backward
 from glassbox.engines.lists.normalization import Norm, NormSaved
 from glassbox.engines.lists.parameters import Matrix, Parameters, Vector
 from glassbox.engines.lists.positions import Turn, rotate, rotate_backward
+from glassbox.engines.lists.relative_positions import RelativePositions
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
 
@@ -27,6 +29,7 @@ class Surroundings:
     slopes:  what each head subtracts from a score for each step of distance, with ALiBi.
     visible: for each query, the positions of the keys that it may look at.
     present: which of the tokens are no padding, (length,); None when all are there.
+    relative: what is added to a score for the distance between query and key, with relative positions.
     """
 
     tokens: Sequence[int]
@@ -36,6 +39,7 @@ class Surroundings:
     visible: list[list[int]]
     cache: Cache | None
     present: Sequence[int] | None = None
+    relative: RelativePositions | None = None
 
 
 def softmax(scores: Vector) -> Vector:
@@ -71,7 +75,7 @@ class Attention:
         self.layer = layer
         self.heads, self.key_value_heads, self.head_width = spec.heads, spec.key_value_heads, spec.head_width
         self.sharing = spec.heads // spec.key_value_heads  # heads that read the same keys and values
-        self.scale = 1 / math.sqrt(spec.head_width)
+        self.scale = spec.score_scale
         self.query, self.query_bias = parameters["query"], parameters.get("query_bias")
         self.key, self.key_bias = parameters["key"], parameters.get("key_bias")
         self.value, self.value_bias = parameters["value"], parameters.get("value_bias")
@@ -128,7 +132,7 @@ class Attention:
     def _mix(
         self, queries: Matrix, keys: Matrix, values: Matrix, around: Surroundings, head: int
     ) -> tuple[Matrix, Matrix, Matrix]:
-        """One head: sᵢⱼ = qᵢ·kⱼ / √head_width - slope |i - j|, w = softmax(s), yᵢ = Σⱼ wᵢⱼ vⱼ
+        """One head: sᵢⱼ = qᵢ·kⱼ / √head_width - slope |i - j| + relative[i - j], w = softmax(s), yᵢ = Σⱼ wᵢⱼ vⱼ
 
         No score is computed for a key that the query may not look at. Returns y, (length, head_width), and s and w,
         a row for each query and in it a number for each key that it sees.
@@ -140,6 +144,8 @@ class Attention:
             row = [dot(query, keys[key]) * self.scale for key in seen]
             if around.slopes is not None:
                 row = [score - around.slopes[head] * abs(position - key) for score, key in zip(row, seen, strict=True)]
+            if around.relative is not None:
+                row = list(map(add, row, [around.relative.score(position - key, head) for key in seen]))
             scores.append(row)
             weights.append(softmax(row))
             channels = zip(*[values[key] for key in seen], strict=True)  # (head_width, keys seen)
@@ -155,11 +161,14 @@ class Attention:
         """
         keys, values = saved.keys[head // self.sharing], saved.values[head // self.sharing]
         d_queries: Matrix = []
-        for d_vector, query, weights, seen in zip(
-            d_mixed, saved.queries[head], saved.weights[head], around.visible, strict=True
-        ):
+        every = zip(d_mixed, saved.queries[head], saved.weights[head], around.visible, strict=True)
+        for position, (d_vector, query, weights, seen) in enumerate(every):
             d_weights = [dot(d_vector, values[key]) for key in seen]
-            d_scores = [d * self.scale for d in softmax_backward(d_weights, weights)]
+            d_scores = softmax_backward(d_weights, weights)
+            if around.relative is not None:
+                for key, d_score in zip(seen, d_scores, strict=True):
+                    around.relative.backward(d_score, position - key, head)
+            d_scores = [d * self.scale for d in d_scores]
             d_queries.append([dot(d_scores, channel) for channel in zip(*[keys[key] for key in seen], strict=True)])
             for key, weight, d_score in zip(seen, weights, d_scores, strict=True):
                 d_values[key] = [held + weight * d for held, d in zip(d_values[key], d_vector, strict=True)]

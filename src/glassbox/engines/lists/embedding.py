@@ -61,16 +61,20 @@ class Output:
     class Saved(NamedTuple):
         """What backward needs of forward."""
 
-        x: Matrix  # (length, width)
+        x: Matrix  # (length, width), scaled
         bent: Matrix  # (length, vocabulary), tanh(logits / c); empty without a soft cap
 
     def __init__(self, spec: ModelSpec, parameters: Parameters, embedding: Parameter) -> None:
-        self.softcap = spec.logit_softcap
+        self.scale, self.softcap = spec.logit_scale, spec.logit_softcap
         self.weight = embedding if spec.tied_embeddings else parameters["weight"]
         self.bias = parameters.get("bias")
 
     def forward(self, x: Matrix) -> tuple[Matrix, Saved]:
-        """z = x Wᵀ + b, softly capped to c tanh(z / c) (Gemma 2, 2024, §2): (length, width) -> (length, vocabulary)"""
+        """z = scale · x Wᵀ + b, softly capped to c tanh(z / c) (Gemma 2, 2024, §2).
+
+        (length, width) -> (length, vocabulary)
+        """
+        x = [[self.scale * number for number in vector] for vector in x]
         logits = linear(x, self.weight, self.bias)
         if self.softcap is None:
             return logits, self.Saved(x, [])
@@ -79,10 +83,11 @@ class Output:
         return [[cap * number for number in vector] for vector in bent], self.Saved(x, bent)
 
     def backward(self, d_logits: Matrix, saved: Saved) -> Matrix:
-        """dz = dy (1 - tanh²(z / c)), dx = dz W: (length, vocabulary) -> (length, width)"""
+        """dz = dy (1 - tanh²(z / c)), dx = scale · dz W: (length, vocabulary) -> (length, width)"""
         if self.softcap is not None:
             d_logits = [
                 [d * (1 - number * number) for d, number in zip(*vectors, strict=True)]
                 for vectors in zip(d_logits, saved.bent, strict=True)
             ]
-        return linear_backward(d_logits, saved.x, self.weight, self.bias)
+        d_x = linear_backward(d_logits, saved.x, self.weight, self.bias)
+        return [[self.scale * d for d in d_vector] for d_vector in d_x]

@@ -81,6 +81,7 @@ ACTIVATIONS: dict[Activation, tuple[Function, Function]] = {  # each with its sl
     "silu": (silu, silu_slope),
     "swiglu": (silu, silu_slope),
     "geglu": (gelu, gelu_slope),
+    "geglu_tanh": (gelu_tanh, gelu_tanh_slope),
 }
 
 

@@ -29,6 +29,7 @@ from glassbox.engines.lists.loss import Loss, cross_entropy, cross_entropy_backw
 from glassbox.engines.lists.normalization import NormSaved, Unchanged, norm
 from glassbox.engines.lists.parameters import Matrix, Parameter, Parameters, Vector, rows_of
 from glassbox.engines.lists.positions import Tables, visible
+from glassbox.engines.lists.relative_positions import RelativePositions
 from glassbox.engines.values import Keep, keeping
 from glassbox.spec import ModelSpec
 
@@ -66,6 +67,8 @@ class Transformer(interface.Transformer):
         self.tables = Tables(spec)
         self.embedding = Embedding(spec, parameters.under("embedding"))
         self.embedding_norm = norm(spec, parameters.under("embedding_norm")) if spec.embedding_norm else Unchanged()
+        relative = spec.positions == "relative"
+        self.relative = RelativePositions(spec, parameters.under("relative_positions")) if relative else None
         self.blocks = [Block(spec, layer, parameters.under(f"blocks.{layer}")) for layer in range(spec.layers)]
         self.final_norm = norm(spec, parameters.under("final_norm")) if spec.final_norm else Unchanged()
         self.output = Output(spec, parameters.under("output"), self.embedding.tokens)
@@ -150,6 +153,7 @@ class Transformer(interface.Transformer):
             visible=visible(self.spec, start, end, present),
             cache=cache,
             present=None if present is None else present[start:],
+            relative=self.relative,
         )
 
     def _balance(self, saved: list[RowSaved]) -> tuple[float | None, list[Vector | None]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import add
 
 from glassbox.engines.scalars.cache import Cache, Heads
 from glassbox.engines.scalars.linear import added, linear
 from glassbox.engines.scalars.normalization import Norm
 from glassbox.engines.scalars.parameters import Parameters
 from glassbox.engines.scalars.positions import Turn, rotate
+from glassbox.engines.scalars.relative_positions import RelativePositions
 from glassbox.engines.scalars.value import Matrix, Value, Vector, dot, total
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
@@ -28,6 +30,7 @@ class Surroundings:
     slopes:  what each head subtracts from a score for each step of distance, with ALiBi.
     visible: for each query, the positions of the keys that it may look at.
     present: which of the tokens are no padding, (length,); None when all are there.
+    relative: what is added to a score for the distance between query and key, with relative positions.
     routes:  gets, of each layer with experts, who went where.
     """
 
@@ -38,6 +41,7 @@ class Surroundings:
     visible: list[list[int]]
     cache: Cache | None
     present: Sequence[int] | None = None
+    relative: RelativePositions | None = None
     routes: list[Route] = field(default_factory=list)
 
 
@@ -56,7 +60,7 @@ class Attention:
         self.layer = layer
         self.heads, self.key_value_heads, self.head_width = spec.heads, spec.key_value_heads, spec.head_width
         self.sharing = spec.heads // spec.key_value_heads  # heads that read the same keys and values
-        self.scale = 1 / math.sqrt(spec.head_width)
+        self.scale = spec.score_scale
         self.query, self.query_bias = parameters["query"], parameters.get("query_bias")
         self.key, self.key_bias = parameters["key"], parameters.get("key_bias")
         self.value, self.value_bias = parameters["value"], parameters.get("value_bias")
@@ -95,7 +99,7 @@ class Attention:
     def _mix(
         self, queries: Matrix, keys: Matrix, values: Matrix, around: Surroundings, head: int
     ) -> tuple[Matrix, Matrix, Matrix]:
-        """One head: sᵢⱼ = qᵢ·kⱼ / √head_width - slope |i - j|, w = softmax(s), yᵢ = Σⱼ wᵢⱼ vⱼ
+        """One head: sᵢⱼ = qᵢ·kⱼ / √head_width - slope |i - j| + relative[i - j], w = softmax(s), yᵢ = Σⱼ wᵢⱼ vⱼ
 
         No score is computed for a key that the query may not look at. Returns y, (length, head_width), and s and w,
         a row for each query and in it a value for each key that it sees.
@@ -107,6 +111,8 @@ class Attention:
             row = [dot(query, keys[key]) * self.scale for key in seen]
             if around.slopes is not None:
                 row = [score - around.slopes[head] * abs(position - key) for score, key in zip(row, seen, strict=True)]
+            if around.relative is not None:
+                row = list(map(add, row, [around.relative.score(position - key, head) for key in seen]))
             scores.append(row)
             weights.append(softmax(row))
             channels = zip(*[values[key] for key in seen], strict=True)  # (head_width, keys seen)

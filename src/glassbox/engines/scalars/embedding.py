@@ -40,12 +40,17 @@ class Output:
     """Logits: the final vectors times a matrix of their own, or times the token embedding again (Press & Wolf 2017)."""
 
     def __init__(self, spec: ModelSpec, parameters: Parameters, embedding: Matrix) -> None:
-        self.softcap = spec.logit_softcap
+        self.scale, self.softcap = spec.logit_scale, spec.logit_softcap
         self.weight = embedding if spec.tied_embeddings else parameters["weight"]
         self.bias = parameters.get("bias")
 
     def forward(self, x: Matrix) -> Matrix:
-        """z = x Wᵀ + b, softly capped to c tanh(z / c) (Gemma 2, 2024, §2): (length, width) -> (length, vocabulary)"""
+        """z = scale · x Wᵀ + b, softly capped to c tanh(z / c) (Gemma 2, 2024, §2).
+
+        (length, width) -> (length, vocabulary)
+        """
+        if self.scale != 1:
+            x = [[self.scale * value for value in vector] for vector in x]
         logits = linear(x, self.weight, self.bias)
         if self.softcap is None:
             return logits

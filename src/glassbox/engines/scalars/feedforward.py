@@ -43,6 +43,7 @@ ACTIVATIONS: dict[Activation, Callable[[Value], Value]] = {
     "silu": silu,
     "swiglu": silu,
     "geglu": gelu,
+    "geglu_tanh": gelu_tanh,
 }
 
 

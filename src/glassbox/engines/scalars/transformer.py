@@ -31,6 +31,7 @@ from glassbox.engines.scalars.loss import cross_entropy
 from glassbox.engines.scalars.normalization import Unchanged, norm
 from glassbox.engines.scalars.parameters import Parameters, flat, nested
 from glassbox.engines.scalars.positions import Tables, visible
+from glassbox.engines.scalars.relative_positions import RelativePositions
 from glassbox.engines.scalars.value import Matrix, Value, numbers, total
 from glassbox.engines.values import Keep, keeping
 from glassbox.spec import ModelSpec
@@ -59,6 +60,8 @@ class Transformer(interface.Transformer):
         self.tables = Tables(spec)
         self.embedding = Embedding(spec, parameters.under("embedding"))
         self.embedding_norm = norm(spec, parameters.under("embedding_norm")) if spec.embedding_norm else Unchanged()
+        relative = spec.positions == "relative"
+        self.relative = RelativePositions(spec, parameters.under("relative_positions")) if relative else None
         self.blocks = [Block(spec, layer, parameters.under(f"blocks.{layer}")) for layer in range(spec.layers)]
         self.final_norm = norm(spec, parameters.under("final_norm")) if spec.final_norm else Unchanged()
         self.output = Output(spec, parameters.under("output"), self.embedding.tokens)
@@ -138,6 +141,7 @@ class Transformer(interface.Transformer):
             visible=visible(self.spec, start, end, present),
             cache=cache,
             present=None if present is None else present[start:],
+            relative=self.relative,
         )
 
     def _loss(self, logits: list[Matrix], targets: list[list[int]]) -> Value:

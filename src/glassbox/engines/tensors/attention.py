@@ -45,6 +45,7 @@ class Attention(nn.Module):
         super().__init__()
         self.layer = layer
         self.heads, self.key_value_heads, self.head_width = spec.heads, spec.key_value_heads, spec.head_width
+        self.scale = spec.score_scale
         self.epsilon = spec.norm_epsilon
         self.qk_norm = spec.qk_norm
         # One matrix product for all three: rows of query, then key, then value (`transformer.FUSED`).
@@ -74,6 +75,7 @@ class Attention(nn.Module):
             attn_mask=around.bias,
             is_causal=around.causal,
             dropout_p=around.dropout,
+            scale=self.scale,
             enable_gqa=self.key_value_heads != self.heads,
         )  # (batch, heads, length, head_width)
         if keep.wants("scores") or keep.wants("weights"):
@@ -111,7 +113,7 @@ class Attention(nn.Module):
     def _explain(self, queries: Tensor, keys: Tensor, around: Surroundings, keep: Keep) -> None:
         """The scores and weights that the fused kernel never holds, computed openly."""
         keys = keys.repeat_interleave(self.heads // self.key_value_heads, 1)
-        scores = queries @ keys.transpose(2, 3) / math.sqrt(self.head_width)  # (batch, heads, length, keys)
+        scores = queries @ keys.transpose(2, 3) * self.scale  # (batch, heads, length, keys)
         if around.causal:
             scores = scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -math.inf)
         elif around.bias is not None:

@@ -46,12 +46,14 @@ class Output(nn.Module):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         outputs = spec.classes if spec.head == "classes" else spec.vocabulary_size
-        self.softcap = spec.logit_softcap
+        self.scale, self.softcap = spec.logit_scale, spec.logit_softcap
         self.weight = None if spec.tied_embeddings else nn.Parameter(torch.empty(outputs, spec.width))
         self.bias = nn.Parameter(torch.empty(outputs)) if spec.output_bias else None
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """(..., width) -> (..., vocabulary or classes)"""
+        if self.scale != 1:
+            x = x * self.scale
         logits = linear(x, embedding if self.weight is None else self.weight, self.bias)
         if self.softcap is not None:
             logits = self.softcap * torch.tanh(logits / self.softcap)  # Gemma 2 (2024), §2

@@ -104,7 +104,8 @@ class Step:
         for layer, block in enumerate(self._blocks):
             x = block(x, now, layer)
         cache.length += 1
-        logits = self._output(x if self._final_norm is None else self._final_norm(x))
+        x = x if self._final_norm is None else self._final_norm(x)
+        logits = self._output(x if spec.logit_scale == 1 else x * spec.logit_scale)
         return logits if spec.logit_softcap is None else spec.logit_softcap * torch.tanh(logits / spec.logit_softcap)
 
     def _negative_slopes(self) -> Tensor:
@@ -140,7 +141,7 @@ class Step:
         )
 
     def _bias(self, first: int, end: int, cache: Cache) -> Tensor | None:
-        """ALiBi's penalty for slots first to end, and -inf on padding."""
+        """ALiBi's penalty or relative positions' scores for slots first to end, and -inf on padding."""
         spec, store = self.spec, cache.store
         bias = None
         if cache.padding is not None:
@@ -157,6 +158,10 @@ class Step:
             distance = torch.arange(end - first - 1, -1, -1, dtype=store.dtype, device=store.device)  # (T,)
             penalty = self._slopes * distance
             bias = penalty if bias is None else bias + penalty  # (batch * key_value_heads, heads in a group, T)
+        if self.model.relative_positions is not None:
+            scores = self.model.relative_positions.last(first, end).view(spec.key_value_heads, -1, end - first)
+            scores = scores.repeat(self.batch, 1, 1)
+            bias = scores if bias is None else bias + scores
         return bias
 
 
@@ -213,7 +218,7 @@ def _attention(
 ) -> Callable[[Tensor, _Now, int], Tensor]:
     """`Attention.forward` for one token; the queries that share keys are the rows of one matrix product."""
     heads, pairs, width = attention.heads, attention.key_value_heads, attention.head_width
-    turning, scale = heads + pairs, 1 / math.sqrt(attention.head_width)
+    turning, scale = heads + pairs, attention.scale
     project = linear(attention.query_key_value, attention.query_key_value_bias)
     output = linear(attention.output, attention.output_bias)
     value_embedding = attention.value_embedding

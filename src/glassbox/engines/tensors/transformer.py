@@ -26,6 +26,7 @@ from glassbox.engines.tensors.cache import Cache
 from glassbox.engines.tensors.embedding import Embedding, Output
 from glassbox.engines.tensors.normalization import Unchanged, norm
 from glassbox.engines.tensors.positions import Tables
+from glassbox.engines.tensors.relative_positions import RelativePositions
 from glassbox.engines.values import NOTHING, Keep, keeping
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, weight_shapes
@@ -67,6 +68,7 @@ class Transformer(nn.Module, interface.Transformer):
         self.tables = Tables(spec)
         self.embedding = Embedding(spec)
         self.embedding_norm = norm(spec) if spec.embedding_norm else Unchanged()
+        self.relative_positions = RelativePositions(spec) if spec.positions == "relative" else None
         self.blocks = nn.ModuleList(Block(spec, layer) for layer in range(spec.layers))
         self.final_norm = norm(spec) if spec.final_norm else Unchanged()
         self.output = Output(spec)
@@ -167,9 +169,11 @@ class Transformer(nn.Module, interface.Transformer):
             present = torch.arange(end, device=x.device) >= padding[:, None]  # (batch, keys)
         windowed = spec.window is not None and spec.window < end
         continues = spec.causal and 0 < start < end - 1
-        if not (windowed or continues or spec.positions == "alibi" or present is not None):
+        if not (windowed or continues or spec.positions in ("alibi", "relative") or present is not None):
             return None
         bias = self.tables.bias(start, end, x.dtype, x.device)  # (heads or 1, length, keys)
+        if self.relative_positions is not None:
+            bias = bias + self.relative_positions(start, end).to(x.dtype)  # (heads, length, keys)
         if present is None:
             return bias[None]  # of three dimensions the fused kernel takes none, and a step would hold all scores
         # A token always sees itself, so that a row of padding has something to average and yields no NaN.
