@@ -112,3 +112,30 @@ def test_code_of_what_there_isnt_ends_with_a_hint(glassbox):
     assert shown.code == 2
     assert "attention" in shown.err
     assert glassbox("compare", "code", "attention", "--engine", "torch").code == 2
+
+
+def test_training_shows_each_engine_and_says_that_the_curves_are_one(glassbox):
+    shown = glassbox(
+        "compare", "training", "--engines", "lists", "--engines", "arrays", "--length", "4", "--steps", "4"
+    )
+    assert shown.code == 0
+    for words in ("lists", "arrays", "last loss", "on one another", "training:1"):
+        assert words in shown.out
+    assert "scalars" not in shown.out
+    plotted = glassbox("runs", "plot", "--json").json
+    assert [step for step, _ in plotted["metrics"]["lists_loss"]] == [1, 2, 3, 4]
+
+
+def test_training_whose_curves_part_ends_with_exit_code_one(glassbox, monkeypatch: pytest.MonkeyPatch):
+    right = attention.softmax_backward
+    monkeypatch.setattr(attention, "softmax_backward", lambda *given: [2 * slope for slope in right(*given)])
+    shown = glassbox("compare", "training", "--engines", "lists", "--engines", "arrays", "--steps", "4")
+    assert shown.code == 1
+    assert "The curves part" in shown.out
+    assert "lists and arrays" in shown.out or "arrays and lists" in shown.out
+
+
+def test_training_gives_a_script_every_loss(glassbox):
+    found = glassbox("compare", "training", "--engines", "arrays", "--steps", "3", "--json").json
+    assert len(found["losses"]["arrays"]) == found["steps"] == 3
+    assert found["outputs"] == {"report": "training:1"}

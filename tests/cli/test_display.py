@@ -58,3 +58,27 @@ def test_where_nothing_can_be_redrawn_progress_comes_in_plain_lines_now_and_then
     assert "training [all]  3 of 10 steps" in shown
     assert "step 1,200  loss 1.900  learning rate 3.0e-04  memory 458 MB" in shown
     assert "\x1b" not in shown
+
+
+def plotted(height: int) -> str:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=height, highlight=False)
+    with Display(console, plotted=True) as display:
+        display.on_progress(Progress(0, 3, "steps", "training"))
+        for step in (1, 2, 3):
+            values = {"lists_loss": 4.0 - step, "arrays_loss": 4.0 - step, "learning_rate": 0.1}
+            display.on_event(event("metrics", step=step, values=values))
+    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_losses_are_drawn_over_one_another_while_they_come_if_wanted():
+    shown = plotted(height=30)
+    assert "lists loss 1\x1b" in shown.replace("    ", "\x1b")
+    assert "arrays loss" in shown
+    assert "┤" in shown
+    assert "training" in shown
+
+
+def test_a_terminal_too_low_for_a_plot_shows_the_bar_alone():
+    shown = plotted(height=10)
+    assert "┤" not in shown
+    assert "training" in shown

@@ -17,11 +17,13 @@ from glassbox.cli.options import JsonOption
 from glassbox.cli.output import print_json, say, standard_output
 from glassbox.cli.stage_command import stage_command
 from glassbox.cli.stage_help import StageCommand
-from glassbox.cli.stage_run import watched
+from glassbox.cli.stage_run import print_outcome, watched
 from glassbox.cli.tables import listing
+from glassbox.cli.training_curves import show_training
 from glassbox.engines.catalogue import ENGINES
 from glassbox.errors import BadInput
 from glassbox.stages.compare_engines import STAGE, last_bench
+from glassbox.stages.compare_training import STAGE as TRAINING
 from glassbox.stages.execution import execute
 from glassbox.stages.inputs import resolve_inputs
 from glassbox.stages.interface import Stage, StageSettings
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from glassbox.evaluation.engines.code import Comparison
 
-commands = typer.Typer(no_args_is_help=True, help="Lay the engines beside one another: numbers, times, source.")
+commands = typer.Typer(no_args_is_help=True, help="Lay the engines beside one another: numbers, times, curves, source.")
 
 Measured = Mapping[str, Any]
 BUSY = 0.25  # share of the processors
@@ -58,8 +60,7 @@ def run_comparison(
     )
     report: Any = outcome.result
     if as_json:
-        kept = {slot: artifact.reference for slot, artifact in outcome.outputs.items()}
-        print_json({**report, "run": outcome.run.id, "state": outcome.run.state, "outputs": kept})
+        print_outcome(outcome)
     else:
         console = standard_output()
         _show_step(console, report["step"])
@@ -75,6 +76,37 @@ def run_comparison(
 
 
 commands.command("engines", cls=StageCommand)(stage_command(STAGE, run_comparison))
+
+
+def run_training(
+    stage: Stage,
+    settings: StageSettings,
+    *,
+    inputs: Mapping[str, str],
+    name: str | None,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
+    """Run the stage with the curves drawn live, and show how far they lie apart. Exit code 1 if they do."""
+    opened = Workspace(workspace)
+    artifacts = resolve_inputs(stage, opened, inputs).artifacts
+    outcome = watched(
+        lambda watcher, stop: execute(stage, settings, opened, artifacts, name=name, watcher=watcher, stop=stop),
+        plotted=True,
+    )
+    report: Any = outcome.result
+    if as_json:
+        print_outcome(outcome)
+    else:
+        show_training(standard_output(), outcome)
+    if outcome.run.state == "interrupted":
+        say("Interrupted: nothing was kept.")
+        raise typer.Exit(INTERRUPTED)
+    if not report["same"]:
+        raise typer.Exit(FAULT)
+
+
+commands.command("training", cls=StageCommand)(stage_command(TRAINING, run_training))
 
 
 @commands.command("code")

@@ -21,14 +21,21 @@ if TYPE_CHECKING:
 
 _PLAIN_EVERY = 10.0  # seconds between two lines about the progress where nothing can be redrawn
 _REDRAWN = 8  # times a second
+_PLOTTED_EVERY = 0.25  # seconds, or so many times what a picture takes:
+_TIMES_A_PICTURE = 4
+_LINES_BELOW = 5  # of a terminal, which a plot leaves: the names above it, bar, metrics, the prompt
+_LOWEST_PLOT = 8  # lines
 
 
 class Display:
-    """A `stages.interface.Watcher` that writes to a console; use it as a context manager."""
+    """A `stages.interface.Watcher` that writes to a console; use it as a context manager.
 
-    def __init__(self, console: Console) -> None:
+    plotted: on a terminal, draw the losses as they come.
+    """
+
+    def __init__(self, console: Console, *, plotted: bool = False) -> None:
         self._console = console
-        self._face: _Live | _Plain = _Live(console) if console.is_terminal else _Plain(console)
+        self._face: _Live | _Plain = _Live(console, plotted=plotted) if console.is_terminal else _Plain(console)
 
     def __enter__(self) -> Display:
         self._face.start()
@@ -45,7 +52,7 @@ class Display:
     def on_event(self, event: Event) -> None:
         match event.kind:
             case "metrics":
-                self._face.metrics(_metrics_line(event))
+                self._face.metrics(event)
             case "log":
                 self._console.print(Text(event.fields["message"]))
             case "text":
@@ -58,14 +65,16 @@ class Display:
 
 
 class _Live:
-    """A bar and a line of metrics at the bottom of a terminal."""
+    """A bar and a line of metrics at the bottom of a terminal; the losses above them, if they shall be plotted."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, plotted: bool) -> None:
         from rich.live import Live
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
+        self._console = console
         self._metrics = Text()
+        self._plot = _LivePlot() if plotted else None
         self._note: str | None = None
         self._bars = Bars(
             TextColumn("{task.description}", markup=False),
@@ -79,6 +88,8 @@ class _Live:
         self._live = Live(console=console, get_renderable=self._drawn, transient=True, refresh_per_second=_REDRAWN)
 
     def start(self) -> None:
+        if self._plot is not None:
+            import plotext  # noqa: F401  (which takes as long as many pictures)
         self._live.start()
 
     def stop(self) -> None:
@@ -93,13 +104,43 @@ class _Live:
         task = self._bars.task_ids[0]
         self._bars.update(task, completed=progress.done, total=progress.total, amount=_amount(progress))
 
-    def metrics(self, line: Text) -> None:
-        self._metrics = line
+    def metrics(self, event: Event) -> None:
+        self._metrics = _metrics_line(event)
+        if self._plot is not None:
+            self._plot.add(event)
 
     def _drawn(self) -> RenderableType:
         from rich.console import Group
 
-        return Group(self._bars, self._metrics)
+        drawn = None if self._plot is None else self._plot.drawn(*self._console.size)
+        return Group(*([] if drawn is None else [drawn]), self._bars, self._metrics)
+
+
+class _LivePlot:
+    """The losses of a run that goes on."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._last: Text | None = None
+        self._until = 0  # events that the last picture shows
+        self._next = 0.0  # when to draw another
+
+    def add(self, event: Event) -> None:
+        self._events.append(event)
+
+    def drawn(self, width: int, height: int) -> Text | None:
+        """A picture that leaves room for the lines below; none where the terminal is too low, or before two steps."""
+        from glassbox.cli.plot import HEIGHT, WIDEST, curves, losses, plot
+
+        rows = min(HEIGHT, height - _LINES_BELOW)
+        now, count = time.monotonic(), len(self._events)
+        if rows < _LOWEST_PLOT:
+            return None
+        if count > self._until and now >= self._next:
+            chosen = losses(curves(self._events[:count]))
+            self._last = plot(chosen, width=min(width, WIDEST), colour=True, height=rows)
+            self._until, self._next = count, now + max(_PLOTTED_EVERY, _TIMES_A_PICTURE * (time.monotonic() - now))
+        return self._last
 
 
 class _Plain:
@@ -122,11 +163,11 @@ class _Plain:
             since = duration(now - self._start)
             self._console.print(Text(f"{since}  {progress.note}  {_amount(progress)}", style="dim"), soft_wrap=True)
 
-    def metrics(self, line: Text) -> None:
+    def metrics(self, event: Event) -> None:
         now = time.monotonic()
         if now - self._told_metrics >= _PLAIN_EVERY:
             self._told_metrics = now
-            self._console.print(line, soft_wrap=True)
+            self._console.print(_metrics_line(event), soft_wrap=True)
 
 
 def _amount(progress: Progress) -> str:

@@ -22,7 +22,7 @@ GROUPS = {
     "runs": ("glassbox.cli.runs:commands", "List, show, follow, plot, resume and delete runs."),
     "artifacts": ("glassbox.cli.artifacts:commands", "List, show, verify, trace and delete artifacts."),
     "spec": ("glassbox.cli.spec:commands", "Describe models and count what they cost, without building one."),
-    "compare": ("glassbox.cli.compare:commands", "Lay the engines beside one another: numbers, times, source."),
+    "compare": ("glassbox.cli.compare:commands", "Lay the engines beside one another: numbers, times, curves, source."),
     "digits": ("glassbox.cli.digits:commands", "Train a tiny model on Max ( 5 3 9 ), try it, see where it looks."),
 }
 """Name → where its Typer app is, and its summary."""

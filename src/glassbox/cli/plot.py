@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.text import Text
 
@@ -13,7 +14,10 @@ from glassbox.workspace.events import Event
 
 Curve = list[tuple[int, float]]
 _COLOURS = ("red", "cyan", "yellow", "green", "blue", "magenta")
-_HEIGHT = 18
+HEIGHT = 18
+WIDEST = 100
+_DASH = 3  # cells: where curves lie on one another, so long is each on top before the next
+_OUTSIDE = 12  # cells of a row that the axis takes, about
 
 
 def curves(events: Iterable[Event]) -> dict[str, Curve]:
@@ -31,8 +35,11 @@ def losses(found: dict[str, Curve]) -> dict[str, Curve]:
     return {name: curve for name, curve in found.items() if name == "loss" or name.endswith("_loss")}
 
 
-def plot(chosen: dict[str, Curve], *, width: int, colour: bool) -> Text | None:
-    """Curves over the step, the last value of each above them; None unless some curve has two finite points."""
+def plot(chosen: dict[str, Curve], *, width: int, colour: bool, height: int = HEIGHT) -> Text | None:
+    """Curves over the step, the last value of each above them; None unless some curve has two finite points.
+
+    Where curves lie on one another, their colours take turns, so that none hides the others.
+    """
     drawn = {name: [point for point in curve if math.isfinite(point[1])] for name, curve in chosen.items()}
     drawn = {name: curve for name, curve in drawn.items() if len(curve) > 1}
     if not drawn:
@@ -42,17 +49,30 @@ def plot(chosen: dict[str, Curve], *, width: int, colour: bool) -> Text | None:
         text.append("— ", _COLOURS[place % len(_COLOURS)] if colour else "")
         text.append(f"{name.replace('_', ' ')} {measured(curve[-1][1])}    ")
     text.append("\n")
-    text.append_text(Text.from_ansi(_canvas(list(drawn.values()), width, colour=colour)))
+    thinned = [_thinned(curve, width) for curve in drawn.values()]
+    text.append_text(Text.from_ansi(_canvas(thinned, width, height, colour=colour)))
     return text
 
 
-def _canvas(drawn: Sequence[Curve], width: int, *, colour: bool) -> str:
+def _thinned(curve: Curve, width: int) -> Curve:
+    """No more points than can be told apart: of each half cell the lowest and the highest, in their order."""
+    groups = 2 * width
+    if len(curve) <= 2 * groups:
+        return curve
+    bounds = [len(curve) * place // groups for place in range(groups + 1)]
+    kept = {0, len(curve) - 1}
+    for begin, end in itertools.pairwise(bounds):
+        kept |= {pick(range(begin, end), key=lambda place: curve[place][1]) for pick in (min, max)}
+    return [curve[place] for place in sorted(kept)]
+
+
+def _canvas(drawn: Sequence[Curve], width: int, height: int, *, colour: bool) -> str:
     import plotext
 
     figure = plotext.figure
     figure.clear()
-    figure.plot_size(width, _HEIGHT)
-    for place, curve in enumerate(drawn):
+    figure.plot_size(width, height)
+    for place, curve in [*enumerate(drawn), *_dashes(drawn, width)]:
         steps, values = zip(*curve, strict=True)
         line = figure.signal(list(steps), list(values), marker=_marker(place))
         line.lines()
@@ -61,6 +81,20 @@ def _canvas(drawn: Sequence[Curve], width: int, *, colour: bool) -> str:
     figure.ruler("x").ticks(ticks, [number(step) for step in ticks])
     figure.label("step")
     return figure.build().string(colorless=not colour)
+
+
+def _dashes(drawn: Sequence[Curve], width: int) -> Iterator[tuple[int, Curve]]:
+    """Pieces of the curves in turn, to be drawn over the whole ones: each with the place of its curve."""
+    if len(drawn) < 2:
+        return
+    first, last = min(curve[0][0] for curve in drawn), max(curve[-1][0] for curve in drawn)
+    pieces = max(1, (width - _OUTSIDE) // _DASH)
+    for piece in range(pieces):
+        place = piece % len(drawn)
+        begin, end = (first + (last - first) * (piece + more) / pieces for more in (0, 1))
+        points = [(step, value) for step, value in drawn[place] if begin <= step <= end]
+        if len(points) > 1:
+            yield place, points
 
 
 def round_steps(first: int, last: int) -> list[int]:

@@ -87,7 +87,7 @@ def follow(run_id: NewestRun = None, as_json: JsonOption = False, workspace: Wor
         for event in run.follow():
             typer.echo(event.to_json())
         return
-    with Display(standard_output()) as display:
+    with Display(standard_output(), plotted=True) as display:
         for event in run.follow():
             if event.kind == "progress":
                 display.on_progress(Progress(**event.fields))
@@ -106,7 +106,7 @@ def plot_metrics(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Draw the metrics of a run over its steps."""
-    from glassbox.cli.plot import curves, losses, plot
+    from glassbox.cli.plot import WIDEST, curves, losses, plot
 
     run = _run(Workspace(workspace), run_id)
     found = curves(run.events)
@@ -118,7 +118,7 @@ def plot_metrics(
         print_json({"run": run.id, "metrics": chosen})
         return
     console = standard_output()
-    drawn = plot(chosen, width=min(console.width, 100), colour=console.is_terminal)
+    drawn = plot(chosen, width=min(console.width, WIDEST), colour=console.is_terminal)
     if drawn is None:
         remedy = f"Choose some with --metric: {', '.join(found)}." if found else "Choose a run of a stage that trains."
         raise BadInput(f"The run {run.id} has fewer than two values to draw.", remedy)

@@ -10,7 +10,7 @@ import typer
 from glassbox.cli.display import Display
 from glassbox.cli.errors import INTERRUPTED
 from glassbox.cli.output import print_json, say, standard_error, standard_output
-from glassbox.cli.plot import curves, losses, plot
+from glassbox.cli.plot import WIDEST, curves, losses, plot
 from glassbox.cli.tables import facts_table
 from glassbox.stages.execution import Outcome, execute, resume
 from glassbox.stages.inputs import resolve_inputs
@@ -47,10 +47,10 @@ def resume_run(run_id: str, *, workspace: Workspace, as_json: bool) -> None:
     show_outcome(outcome, as_json=as_json)
 
 
-def watched(run: Callable[[Watcher, StopRequest], Outcome]) -> Outcome:
-    """Run something with a display, and with Ctrl-C that asks first."""
+def watched(run: Callable[[Watcher, StopRequest], Outcome], *, plotted: bool = False) -> Outcome:
+    """Run something with a display, with the losses drawn live if wanted, and with Ctrl-C that asks first."""
     stop = StopRequest(lambda: say("Stopping as soon as the work is saved; Ctrl-C again stops at once."))
-    with Display(standard_error()) as display:
+    with Display(standard_error(), plotted=plotted) as display:
         return run(display, stop)
 
 
@@ -58,8 +58,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
     """What came of a run. Raises typer.Exit with 130 if it was interrupted."""
     run = outcome.run
     if as_json:
-        outputs = {slot: artifact.reference for slot, artifact in outcome.outputs.items()}
-        print_json({**outcome.result, "run": run.id, "state": run.state, "outputs": outputs})
+        print_outcome(outcome)
     else:
         _show(outcome)
     if run.state == "interrupted":
@@ -67,10 +66,16 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
         raise typer.Exit(INTERRUPTED)
 
 
+def print_outcome(outcome: Outcome) -> None:
+    """The result as one JSON object, with the run and what it made."""
+    outputs = {slot: artifact.reference for slot, artifact in outcome.outputs.items()}
+    print_json({**outcome.result, "run": outcome.run.id, "state": outcome.run.state, "outputs": outputs})
+
+
 def _show(outcome: Outcome) -> None:
     console = standard_output()
     if console.is_terminal:
-        drawn = plot(losses(curves(outcome.run.events)), width=min(console.width, 100), colour=True)
+        drawn = plot(losses(curves(outcome.run.events)), width=min(console.width, WIDEST), colour=True)
         if drawn is not None:
             console.print(drawn)
     made = {f"{artifact.kind} {artifact.reference}": str(artifact.folder) for artifact in outcome.outputs.values()}

@@ -75,7 +75,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
     from glassbox.evaluation.engines.bench import Size, bench, regressions
     from glassbox.evaluation.engines.machine import same_hardware, this_machine
 
-    spec = _described(settings.spec)
+    spec = described(settings.spec)
     sizes = [Size.parse(size) for size in dict.fromkeys(settings.sizes)]
     engines = tuple(dict.fromkeys(settings.engines))
     previous = _previous(context)
@@ -85,7 +85,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
         spec,
         engines,
         rows=settings.batch,
-        length=_length(settings.length, spec),
+        length=checked_length(settings.length, spec),
         seed=settings.seed,
         optimizer=settings.optimizer,
         repeats=settings.repeats,
@@ -141,11 +141,13 @@ def _tell_losses(bench: dict[str, Any], steps: int, context: Context) -> None:
         context.metrics(step + 1, values)
 
 
-def _described(model: str) -> ModelSpec:
+def described(model: str) -> ModelSpec:
+    """The preset of that name, or the description in that file. Raises BadInput when it is neither."""
     return ModelSpec.load(Path(model)) if model.endswith(".json") or "/" in model else preset(model)
 
 
-def _length(asked: int | None, spec: ModelSpec) -> int:
+def checked_length(asked: int | None, spec: ModelSpec) -> int:
+    """Tokens of a text: as asked for, or at most 16. Raises BadInput for more than the model reads."""
     if asked is not None and asked > spec.context:
         raise BadInput(
             f"Texts of {asked} tokens were asked for, and the model reads {spec.context}.", "Lower --length."

@@ -58,10 +58,17 @@ class Difference:
 class Contender:
     """A model of one engine with its optimiser, and the times of its steps."""
 
-    def __init__(self, name: str, spec: ModelSpec, weights: Mapping[str, Any], optimizer: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: ModelSpec,
+        weights: Mapping[str, Any],
+        optimizer: str,
+        learning_rate: float = LEARNING_RATE,
+    ) -> None:
         chosen = engine(name)
         self.model = chosen.transformer(spec, weights=weights, precision="float64")
-        self.optimizer = chosen.optimizer(optimizer, self.model, LEARNING_RATE)
+        self.optimizer = chosen.optimizer(optimizer, self.model, learning_rate)
         self.times: list[Phases] = []
 
     def step(self, drawn: tuple[Any, Any]) -> tuple[Any, float]:
@@ -104,7 +111,7 @@ def compare_step(
 
     Raises BadInput for a model that PyTorch's engine cannot build or has no room for.
     """
-    with _torch_threads(threads):
+    with torch_threads(threads):
         _refuse_too_large(spec, rows, length, longest_step)
         contenders, left_out = _contenders(spec, engines, rows, length, seed, optimizer, longest_step)
         stepped = _in_turns(contenders, batch(spec, rows, length, seed, 0), repeats, longest_step, progress)
@@ -138,7 +145,7 @@ def _in_turns(
 ) -> dict[str, Stepped]:
     """Let all step, A B C A B C; those whose steps took longer together than one may take stop early."""
     stepped: dict[str, Stepped] = {}
-    with _imports_hidden_from_garbage_collection():
+    with imports_hidden_from_garbage_collection():
         for repeat in range(repeats):
             for place, (name, contender) in enumerate(contenders.items()):
                 progress(repeat * len(contenders) + place, repeats * len(contenders), name)
@@ -183,7 +190,8 @@ def _contenders(
 
 
 @contextlib.contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
+    """PyTorch computes with so many within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -193,7 +201,7 @@ def _torch_threads(count: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _imports_hidden_from_garbage_collection() -> Iterator[None]:
+def imports_hidden_from_garbage_collection() -> Iterator[None]:
     """A graph of numbers makes the collector run, which then would walk all of PyTorch at the scalars engine's cost."""
     gc.collect()
     gc.freeze()
