@@ -7,6 +7,7 @@ import json
 import pytest
 
 from glassbox.workspace.run import Problem
+from glassbox.workspace.saved_steps import step_folder
 
 
 def begin(workspace, stage="pretrain", **inputs):
@@ -120,6 +121,54 @@ def test_runs_are_deleted_all_or_none_and_never_while_at_work(glassbox, workspac
     other_attempt.end("finished")
     assert glassbox("runs", "delete", run.id, other.id, "--json").json == {"deleted": [run.id, other.id]}
     assert workspace.runs.list() == []
+
+
+def save_steps(run, *steps):
+    for step in steps:
+        step_folder(run.checkpoints, step).mkdir()
+        (step_folder(run.checkpoints, step) / "weights.safetensors").write_bytes(bytes(1_500_000))
+
+
+def test_a_run_shows_its_checkpoints_and_what_they_take(glassbox, workspace):
+    run, attempt = begin(workspace)
+    save_steps(run, 400, 1200)
+    attempt.end("finished")
+    shown = glassbox("runs", "show", run.id).out
+    assert "step 1,200" in shown
+    assert "1.5 MB" in shown
+    listed = glassbox("runs", "show", run.id, "--json").json["checkpoints"]
+    assert listed == [{"step": 400, "bytes": 1_500_000}, {"step": 1200, "bytes": 1_500_000}]
+
+
+def test_checkpoints_are_deleted_but_not_what_a_run_could_go_on_from(glassbox, workspace):
+    run, attempt = begin(workspace)
+    save_steps(run, 400)
+    assert "Stop it first" in glassbox("runs", "delete-checkpoints", run.id).err
+    attempt.end("failed")
+    refused = glassbox("runs", "delete-checkpoints", run.id)
+    assert refused.code == 2
+    assert "--force" in refused.err
+    assert step_folder(run.checkpoints, 400).exists()
+    assert glassbox("runs", "delete-checkpoints", run.id, "--force", "--json").json == {
+        "freed_bytes": {run.id: 1_500_000}
+    }
+    assert not run.checkpoints.exists()
+    assert glassbox("runs", "show", run.id).code == 0
+    over, attempt = begin(workspace)
+    save_steps(over, 7)
+    attempt.end("finished")
+    assert "1.5 MB are free again." in glassbox("runs", "delete-checkpoints", over.id).err
+    assert glassbox("runs", "delete-checkpoints", over.id).code == 0  # nothing is left, and that is well
+
+
+def test_resuming_from_a_checkpoint_that_is_not_there_says_which_are(glassbox, workspace):
+    run, attempt = begin(workspace)
+    save_steps(run, 400, 1200)
+    attempt.end("failed")
+    refused = glassbox("runs", "resume", run.id, "--from-checkpoint", "500")
+    assert refused.code == 2
+    assert "400, 1200" in refused.err
+    assert workspace.runs.get(run.id).state == "failed"
 
 
 def test_artifacts_are_listed_and_shown(glassbox, publish):

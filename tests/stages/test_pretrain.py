@@ -28,6 +28,7 @@ from glassbox.tokenizers.characters import CharacterTokenizer
 from glassbox.training import checkpoints
 from glassbox.training.recipe import ARCHITECTURE, recommend
 from glassbox.workspace import Artifact, Workspace
+from glassbox.workspace.saved_steps import saved_steps, step_folder
 
 TEXT = "the cat sat on the mat and the dog ate the cake that the cat had made for the man with the hat. "
 SMALL: dict[str, Any] = {
@@ -159,6 +160,48 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(workspace: Workspace, i
     resumed = resume(workspace, stopped.run.id)
     assert resumed.result["attempts"] == 2
     assert_same_bits(weights_of(whole), weights_of(resumed))
+
+
+def test_a_run_goes_back_to_any_checkpoint_and_still_ends_with_the_same_bits(
+    workspace: Workspace, inputs: dict[str, Artifact]
+) -> None:
+    whole = pretrained(workspace, inputs, checkpoint_every=5, keep_checkpoints=10)
+    watcher = StopAfter(20)
+    stopped = pretrained(
+        workspace, inputs, checkpoint_every=5, keep_checkpoints=10, watcher=watcher, stop=watcher.request
+    )
+    assert saved_steps(stopped.run.checkpoints)[:4] == [5, 10, 15, 20]
+    resumed = resume(workspace, stopped.run.id, from_checkpoint=10)
+    told = [event.fields["message"] for event in resumed.run.events if event.kind == "log"]
+    assert "Going on from step 10 of 30." in told
+    assert saved_steps(resumed.run.checkpoints) == [5, 10, 15, 20, 25, 30]
+    assert_same_bits(weights_of(whole), weights_of(resumed))
+
+
+def test_going_back_to_a_checkpoint_that_is_not_there_or_damaged_changes_nothing(
+    workspace: Workspace, inputs: dict[str, Artifact]
+) -> None:
+    watcher = StopAfter(20)
+    run = pretrained(
+        workspace, inputs, checkpoint_every=5, keep_checkpoints=10, watcher=watcher, stop=watcher.request
+    ).run
+    before = saved_steps(run.checkpoints)
+    with pytest.raises(BadInput, match="no checkpoint of step 7") as refused:
+        resume(workspace, run.id, from_checkpoint=7)
+    assert "5, 10, 15, 20" in refused.value.remedy
+    (step_folder(run.checkpoints, 10) / "weights.safetensors").write_bytes(b"rot")
+    with pytest.raises(BadInput, match="damaged"):
+        resume(workspace, run.id, from_checkpoint=10)
+    assert saved_steps(run.checkpoints) == before
+    assert resume(workspace, run.id).result["finished"]
+
+
+def test_a_finished_run_keeps_its_newest_checkpoint_unless_more_were_asked_for(
+    workspace: Workspace, inputs: dict[str, Artifact]
+) -> None:
+    assert saved_steps(pretrained(workspace, inputs, checkpoint_every=5).run.checkpoints) == [30]
+    asked = pretrained(workspace, inputs, checkpoint_every=5, keep_checkpoints=3).run
+    assert saved_steps(asked.checkpoints)[-3:] == [20, 25, 30]
 
 
 def test_seconds_become_steps_once_and_a_resumed_run_keeps_them(

@@ -1,19 +1,21 @@
-"""`glassbox runs`: list, show, follow, plot, resume and delete."""
+"""`glassbox runs`: list, show, follow, plot, resume and delete, and what their checkpoints take."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from glassbox.cli.numbers import age, duration, number
+from glassbox.cli.numbers import age, duration, number, size
 from glassbox.cli.options import JsonOption, WorkspaceOption
 from glassbox.cli.output import print_json, standard_error, standard_output
 from glassbox.cli.tables import STATE_STYLES, facts_table, listing
 from glassbox.errors import BadInput
 from glassbox.workspace import Run, Workspace
+from glassbox.workspace.saved_steps import weighed_steps
 from glassbox.workspace.states import RESUMABLE
 
 commands = typer.Typer(no_args_is_help=True, help="List, show, follow, plot, resume and delete runs.")
@@ -70,9 +72,11 @@ def show(run_id: NewestRun = None, as_json: JsonOption = False, workspace: Works
     """Settings, inputs, outputs, result and state of a run."""
     run = _run(Workspace(workspace), run_id)
     facts = _facts(run)
+    checkpoints = weighed_steps(run.checkpoints)
     if as_json:
-        print_json(facts)
+        print_json(facts | {"checkpoints": [asdict(one) for one in checkpoints]})
     else:
+        facts["checkpoints"] = {f"step {one.step:,}": size(one.bytes) for one in checkpoints}
         standard_output().print(facts_table({name: value for name, value in facts.items() if value not in (None, {})}))
 
 
@@ -133,6 +137,14 @@ def resume(
             metavar="[RUN]", help="A run's id, or how it begins.", show_default="the newest that stopped half-way"
         ),
     ] = None,
+    from_checkpoint: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEP",
+            help="Go back to this step's checkpoint and drop later ones; `runs show` lists them.",
+            show_default="the newest",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -144,7 +156,7 @@ def resume(
         run_id = next((entry.id for entry in opened.runs.list() if entry.state in RESUMABLE), None)
         if run_id is None:
             raise BadInput("No run is waiting to be resumed.", "See what there is: glassbox runs list.")
-    resume_run(run_id, workspace=opened, as_json=as_json)
+    resume_run(run_id, workspace=opened, as_json=as_json, from_checkpoint=from_checkpoint)
 
 
 @commands.command("delete")
@@ -162,6 +174,23 @@ def delete(
         print_json({"deleted": [folder.name for folder in folders]})
     else:
         standard_error().print(f"Deleted {', '.join(folder.name for folder in folders)}.", style="dim")
+
+
+@commands.command("delete-checkpoints")
+def delete_checkpoints(
+    run_ids: Annotated[list[str], typer.Argument(metavar="RUN...", help="The runs' ids, or how they begin.")],
+    force: Annotated[bool, typer.Option("--force", help="Also those that a run could be resumed from.")] = False,
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Delete the checkpoints of runs; the runs, their events and what they made stay."""
+    runs = Workspace(workspace).runs
+    found = [runs.get(run_id).id for run_id in run_ids]  # all are found before anything is deleted
+    freed = {run_id: runs.delete_checkpoints(run_id, force=force) for run_id in found}
+    if as_json:
+        print_json({"freed_bytes": freed})
+    else:
+        standard_error().print(f"{size(sum(freed.values()))} are free again.", style="dim")
 
 
 def _run(workspace: Workspace, run_id: str | None) -> Run:

@@ -41,9 +41,11 @@ def run_stage(
     show_outcome(outcome, as_json=as_json)
 
 
-def resume_run(run_id: str, *, workspace: Workspace, as_json: bool) -> None:
+def resume_run(run_id: str, *, workspace: Workspace, as_json: bool, from_checkpoint: int | None = None) -> None:
     """The same for a run that stopped half-way."""
-    outcome = watched(lambda watcher, stop: resume(workspace, run_id, watcher=watcher, stop=stop))
+    outcome = watched(
+        lambda watcher, stop: resume(workspace, run_id, from_checkpoint=from_checkpoint, watcher=watcher, stop=stop)
+    )
     show_outcome(outcome, as_json=as_json)
 
 

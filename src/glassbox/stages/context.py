@@ -30,11 +30,13 @@ class RunContext:
         inputs: Mapping[str, Artifact],
         stop: StopRequest,
         watcher: Watcher | None,
+        from_checkpoint: int | None = None,
     ) -> None:
         self.name = run.record.name
         self.attempt = attempt.number
         self.inputs: Mapping[str, Artifact] = inputs
         self.checkpoints: Path = attempt.checkpoints
+        self.from_checkpoint = from_checkpoint
         self.published: dict[str, Artifact] = {}
         self._stage = stage
         self._workspace = workspace

@@ -19,6 +19,7 @@ from glassbox.workspace import Artifact, Run, Workspace
 from glassbox.workspace.attempt import Attempt
 from glassbox.workspace.faults import full_disk, is_full_disk
 from glassbox.workspace.run import Problem
+from glassbox.workspace.saved_steps import saved_steps
 from glassbox.workspace.states import RESUMABLE, State
 from glassbox.workspace.strict_json import to_json
 
@@ -62,17 +63,30 @@ def execute(
 
 
 def resume(
-    workspace: Workspace, run_id: str, *, watcher: Watcher | None = None, stop: StopRequest | None = None
+    workspace: Workspace,
+    run_id: str,
+    *,
+    from_checkpoint: int | None = None,
+    watcher: Watcher | None = None,
+    stop: StopRequest | None = None,
 ) -> Outcome:
     """Run a failed or interrupted run again, as its next attempt, with the settings and inputs that it was given.
 
-    Raises BadInput if it is at work or over for good, or if an input has been deleted; else as `execute`.
+    from_checkpoint: the step whose checkpoint it goes on from; None takes the newest.
+
+    Raises BadInput if it is at work or over for good, if it has no such checkpoint, or if an input has been deleted;
+    else as `execute`.
     """
     run = workspace.runs.get(run_id)
     if run.state not in {*RESUMABLE, "queued"}:
         raise BadInput(
             f"The run {run.id} is {run.state}; only failed and interrupted runs can be resumed.",
             f"See it with: glassbox runs show {run.id}.",
+        )
+    if from_checkpoint is not None and from_checkpoint not in (steps := saved_steps(run.checkpoints)):
+        raise BadInput(
+            f"The run {run.id} has no checkpoint of step {from_checkpoint:,}.",
+            f"Go on from one of: {', '.join(map(str, steps))}." if steps else "Leave --from-checkpoint out.",
         )
     stage = load_stage(run.record.stage)
     try:
@@ -92,7 +106,7 @@ def resume(
                 f"The {link} that {run.id} reads has been deleted.", f"Start a new run: glassbox {stage.name}."
             )
         inputs[slot] = artifact
-    return _attempt(stage, settings, workspace, run, inputs, watcher, stop or StopRequest())
+    return _attempt(stage, settings, workspace, run, inputs, watcher, stop or StopRequest(), from_checkpoint)
 
 
 def _attempt(
@@ -103,9 +117,10 @@ def _attempt(
     inputs: Mapping[str, Artifact],
     watcher: Watcher | None,
     stop: StopRequest,
+    from_checkpoint: int | None = None,
 ) -> Outcome:
     attempt = workspace.runs.begin(run)
-    context = RunContext(stage, workspace, run, attempt, inputs, stop, watcher)
+    context = RunContext(stage, workspace, run, attempt, inputs, stop, watcher, from_checkpoint)
     try:
         with stop.listening():
             result = stage.run(settings, context)

@@ -67,6 +67,8 @@ class Context(Protocol):
     """The given inputs by slot; an optional slot that was left empty is missing here."""
     checkpoints: Path
     """This run's folder for what its next attempt needs; empty at the first."""
+    from_checkpoint: int | None
+    """The step whose checkpoint a person asked to go on from; None takes the newest."""
 
     @property
     def stop_requested(self) -> bool:

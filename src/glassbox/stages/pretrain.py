@@ -87,7 +87,9 @@ class Settings(StageSettings):
     sample_every: int | None = Field(None, ge=0, le=10**9, description="Steps; 0 never, none chooses about 5 times.")
     sample_tokens: int = Field(96, ge=1, le=10**5, description="Length of each sample.")
     checkpoint_every: int | None = Field(None, ge=0, le=10**9, description="Steps; 0 never, none is once a minute.")
-    keep_checkpoints: int = Field(2, ge=1, le=10**6, description="Newest checkpoints that stay while training.")
+    keep_checkpoints: int | None = Field(
+        None, ge=1, le=10**6, description="Newest checkpoints that stay; none keeps 2 while training and 1 afterwards."
+    )
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute; auto prefers a GPU.")
     threads: int = Field(0, ge=0, le=4096, description="Of the processor; 0 takes one for each core.")
@@ -114,7 +116,8 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
         training = _Pretraining(settings, context, inputs, _choose(settings, inputs, device), device)
         decisions = training.decide(began)
         decisions.save(decided)
-    checkpoint = training.checkpoints.latest()
+    asked = context.from_checkpoint
+    checkpoint = training.checkpoints.latest() if asked is None else training.checkpoints.back_to(asked)
     predicted = training.predict(decisions, done=0 if checkpoint is None else checkpoint.step)
     context.log(_sentence("Predicted", predicted))
 
@@ -140,6 +143,8 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
             validation_loss=outcome.validation_loss,
             bits_per_byte=outcome.bits_per_byte,
         )
+    if settings.keep_checkpoints is None:
+        training.checkpoints.keep_newest()
     return result
 
 
@@ -259,7 +264,8 @@ class _Pretraining:
         self.batches: Batches = Batches(train, choices.batch_size, self.spec.context, settings.seed)
         rows = min(choices.batch_size, settings.micro_batch or choices.batch_size)
         self.validation: Validation = Validation(held_out, self.spec.context, rows, settings.evaluation_tokens, device)
-        self.checkpoints = Checkpoints(context.checkpoints, keep_last=settings.keep_checkpoints, report=context.log)
+        kept = settings.keep_checkpoints or 2
+        self.checkpoints = Checkpoints(context.checkpoints, keep_last=kept, report=context.log)
         rehearse(device)
         self.memory = PeakMemory(device)
         checkpointing = settings.gradient_checkpointing

@@ -28,10 +28,10 @@ from safetensors.torch import load_file, save_file
 
 from glassbox.errors import BadInput
 from glassbox.workspace.atomic import rename_folder, sync, write_file
+from glassbox.workspace.saved_steps import saved_steps, step_folder
 
 FORMAT = 1
 STATE_FILE = "state.json"
-_NAME = re.compile(r"step-(\d{8,})")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -76,12 +76,11 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps that a checkpoint exists for, oldest first, damaged ones included."""
-        matches = (_NAME.fullmatch(path.name) for path in self.folder.iterdir() if path.is_dir())
-        return sorted(int(match[1]) for match in matches if match)
+        return saved_steps(self.folder)
 
     def path(self, step: int) -> Path:
         """Where the checkpoint of a step lies, or would lie."""
-        return self.folder / f"step-{step:08d}"
+        return step_folder(self.folder, step)
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint and drop the ones that retention lets go.
@@ -138,6 +137,22 @@ class Checkpoints:
                 "Delete that folder to train from the beginning, or restore it from a backup.",
             )
         return None
+
+    def back_to(self, step: int) -> Checkpoint:
+        """Read the checkpoint of a step, and then drop those of later ones, which training from here makes anew.
+
+        Raises BadInput when it is missing or damaged; then all stay.
+        """
+        checkpoint = self.load(step)
+        for later in self.steps():
+            if later > step:
+                self._remove(self.path(later))
+        return checkpoint
+
+    def keep_newest(self) -> None:
+        """Drop all but the newest: what a run that is over keeps."""
+        for step in self.steps()[:-1]:
+            self._remove(self.path(step))
 
     def remove(self) -> None:
         """Delete all of them, and their folder."""

@@ -18,7 +18,8 @@ from glassbox.workspace.attempt import Attempt
 from glassbox.workspace.faults import disk_faults_as_bad_input
 from glassbox.workspace.names import check_name, shown
 from glassbox.workspace.run import RECORD_FILE, STATE_FILE, Run, RunRecord, RunState
-from glassbox.workspace.states import HELD_BY_A_PROCESS
+from glassbox.workspace.saved_steps import bytes_below
+from glassbox.workspace.states import HELD_BY_A_PROCESS, RESUMABLE
 from glassbox.workspace.unfinished import UnfinishedFolders
 
 if TYPE_CHECKING:
@@ -111,6 +112,27 @@ class Runs:
             state = None  # damaged: nobody can be at work on it
         if state in HELD_BY_A_PROCESS:
             raise BadInput(f"The run {folder.name} is {state}.", "Stop it first, then delete it.")
+        self._remove(folder)
+
+    def delete_checkpoints(self, run_id: str, *, force: bool = False) -> int:
+        """Delete what a run would be resumed from, and say how many bytes that was.
+
+        Raises BadInput while it is at work, and, unless forced, if it could still be resumed.
+        """
+        run = self.get(run_id)
+        if run.state in HELD_BY_A_PROCESS:
+            raise BadInput(f"The run {run.id} is {run.state}.", "Stop it first, then delete its checkpoints.")
+        if run.state in RESUMABLE and not force:
+            raise BadInput(
+                f"The run {run.id} is {run.state} and could go on from its checkpoints.",
+                "Say --force to delete them: then it would begin anew.",
+            )
+        freed = bytes_below(run.checkpoints)
+        self._remove(run.checkpoints)
+        return freed
+
+    def _remove(self, folder: Path) -> None:
+        """Take it away by a rename first, so that a kill leaves nothing half deleted."""
         with disk_faults_as_bad_input(self.folder):
             place = self._unfinished.create()
             try:
