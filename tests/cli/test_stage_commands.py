@@ -218,6 +218,7 @@ class Wide(StageSettings):
     seed: int = Field(default=0, ge=0, lt=2**63, description="A seed.")
     needed: str = Field(description="Needed.")
     paths: list[Path] = Field(default_factory=list, description="Paths.")
+    words: tuple[str, ...] | None = Field(default=None, description="Words. Left out: yes and no.")
     on: bool = Field(default=True, description="A switch.")
     positions: Literal["learned", "none"] | None = Field(default=None, description="None or `none`.")
 
@@ -231,6 +232,7 @@ def test_options_are_read_from_any_kind_of_field():
     assert options["--needed"].help == "Needed. [required]"
     assert options["--paths"].metavar == "PATH"
     assert options["--paths"].help == "Paths. [default: none]"
+    assert options["--words"].help == "Words. Left out: yes and no."  # nobody can type none where words repeat
     assert options["--on"].declaration == "--on/--no-on"
     assert options["--on"].help == "A switch. [default: on]"
 

@@ -58,7 +58,7 @@ class SettingOption:
     @property
     def help(self) -> str:
         """Description, choices, bounds and default."""
-        default = "[required]" if self.default is None else f"[default: {self.default}]"
+        default = "[required]" if self.default is None else f"[default: {self.default}]" if self.default else ""
         choices = _choices(_without_none(self.field.annotation))
         one_of = f"One of {', '.join(choices)}." if choices else ""
         return " ".join(part for part in (self.field.description, one_of, _bounds(self.field), default) if part)
@@ -69,8 +69,8 @@ class SettingOption:
         value = self.field.get_default(call_default_factory=True)
         if value is PydanticUndefined:
             return None
-        if value is None:
-            return "none"
+        if value is None:  # of several values nobody can type none; what happens without them, the description says
+            return "" if self.is_repeated else "none"
         if self.is_switch:
             return self.flag[2:] if value else f"no-{self.flag[2:]}"
         return " ".join(map(str, value)) or "none" if self.is_repeated else str(value)
