@@ -58,5 +58,6 @@ def test_one_that_is_stopped_keeps_nothing_but_its_events(workspace: Workspace) 
 
 
 def test_texts_longer_than_the_model_reads_are_refused(workspace: Workspace) -> None:
+    too_long: dict[str, Any] = TINY | {"length": 17}
     with pytest.raises(BadInput, match="17"):
-        execute(STAGE, Settings(**TINY | {"length": 17}), workspace, {})
+        execute(STAGE, Settings(**too_long), workspace, {})

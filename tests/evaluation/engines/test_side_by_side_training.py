@@ -65,7 +65,7 @@ def test_it_stops_after_the_step_that_it_is_in() -> None:
 
 def test_an_engine_that_would_take_too_long_is_left_out_and_if_none_is_left_that_is_said() -> None:
     large = preset("gpt2-small").replace(layers=1, width=64, heads=1, vocabulary_size=2_000)
-    sizes = SIZES | {"steps": 1, "length": 16}
+    sizes: dict[str, Any] = SIZES | {"steps": 1, "length": 16}
     found = train_side_by_side(large, ("scalars", "arrays"), **sizes, longest_step=2.0)
     assert found["losses"].keys() == {"arrays"}
     assert "scalars engine about" in found["left_out"]["scalars"]
