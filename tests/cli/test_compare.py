@@ -139,3 +139,16 @@ def test_training_gives_a_script_every_loss(glassbox):
     found = glassbox("compare", "training", "--engines", "arrays", "--steps", "3", "--json").json
     assert len(found["losses"]["arrays"]) == found["steps"] == 3
     assert found["outputs"] == {"report": "training:1"}
+
+
+def test_training_that_diverges_in_one_engine_says_which(glassbox, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(attention, "softmax_backward", lambda *given: [float("nan") for _ in given[0]])
+    shown = glassbox("compare", "training", "--engines", "arrays", "--engines", "lists", "--steps", "3")
+    assert shown.code == 1
+    assert "the loss of arrays is a number, and that of lists none" in " ".join(shown.out.split())
+
+
+def test_the_stage_by_its_own_name_shows_the_same(glassbox):
+    options = ("--engines", "arrays", "--engines", "tensors", "--steps", "2")
+    assert "on one another" in glassbox("compare-training", *options).out
+    assert "compare-training" not in glassbox("--help").out

@@ -33,6 +33,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Name → where its function is, and its summary."""
 
+RUNNERS = {
+    "compare-engines": "glassbox.cli.compare:run_comparison",
+    "compare-training": "glassbox.cli.compare:run_training",
+}
+"""Stage → the function that runs it for a person, where a table of facts would not do. They have a group's command too,
+and the list of all commands leaves them out."""
+
 _STAGES, _LOOK = "From text to model", "Look at what there is"
 
 
@@ -70,11 +77,13 @@ def _add_stage(app: typer.Typer, stage: registry.StageSummary, *, wanted: bool) 
         from glassbox.cli.stage_command import stage_command
         from glassbox.cli.stage_help import StageCommand
 
-        command = stage_command(registry.load_stage(stage.name))
+        runner = _load(RUNNERS[stage.name]) if stage.name in RUNNERS else None
+        command = stage_command(registry.load_stage(stage.name), runner)
         app.command(stage.name, cls=StageCommand, rich_help_panel=_STAGES)(command)
     else:
         summary = stage.summary.replace("[", r"\[")  # Typer reads brackets as markup
-        app.command(stage.name, help=summary, rich_help_panel=_STAGES)(_nothing)
+        hidden = stage.name in RUNNERS
+        app.command(stage.name, help=summary, rich_help_panel=_STAGES, hidden=hidden)(_nothing)
 
 
 def _load(place: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -48,6 +49,11 @@ def _verdict(report: Any) -> Text:
     apart = report["farthest_apart"]
     if not apart["between"]:
         return Text("The curves lie exactly on one another: every loss is the same number in all engines.", "green")
+    if not math.isfinite(apart["relative"]):
+        problem = (
+            f"The curves part: at step {apart['step']:,} the loss of {apart['between'][0]} is a number, and that of "
+        )
+        return Text(f"{problem}{apart['between'][1]} is none.", "bold red")
     where = f"{apart['relative']:.1e} of the loss, between {' and '.join(apart['between'])} at step {apart['step']:,}"
     if report["same"]:
         return Text(f"The curves lie on one another: they are never further apart than {where}.", "green")
