@@ -11,12 +11,13 @@ from safetensors.numpy import save
 
 from glassbox.engines.catalogue import Engine, as_array
 from glassbox.engines.interface import Transformer
+from glassbox.errors import BadInput
 from glassbox.hub.number_formats import widen
 from glassbox.hub.tensor_file import TensorFile
 from glassbox.spec import ModelSpec
 from glassbox.workspace import atomic
 
-SPEC_FILE, WEIGHTS_FILE = "spec.json", "model.safetensors"
+SPEC_FILE, WEIGHTS_FILE, QUANTIZATION_FILE = "spec.json", "model.safetensors", "quantization.json"
 
 
 def save_model(model: Transformer, folder: Path) -> None:
@@ -28,8 +29,13 @@ def save_model(model: Transformer, folder: Path) -> None:
 def load_model(folder: Path, engine: Engine) -> Transformer:
     """The saved model in any engine.
 
-    Raises BadInput when a file is missing or damaged, or when the weights aren't the spec's.
+    Raises BadInput when a file is missing or damaged, when the weights aren't the spec's, or when they are quantised.
     """
+    if (folder / QUANTIZATION_FILE).exists():
+        raise BadInput(
+            f"The model in {folder} is quantised, and only the tensors engine reads such weights.",
+            "Choose the model that it was made from.",
+        )
     return engine.transformer(ModelSpec.load(folder / SPEC_FILE), weights=load_arrays(folder / WEIGHTS_FILE))
 
 

@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from glassbox.engines.checks import check_weights
+from glassbox.engines.model_files import QUANTIZATION_FILE
+from glassbox.engines.tensors.quantized import QuantizedTransformer, load_quantization
 from glassbox.engines.tensors.transformer import Transformer
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec
@@ -52,10 +54,14 @@ def save_model(model: Transformer, folder: Path) -> None:
 def load_model(folder: Path) -> Transformer:
     """The model of a folder with spec.json and model.safetensors, ready to read: float32, no dropout.
 
+    A quantised model comes as a `QuantizedTransformer`.
+
     Raises BadInput when a file is missing or damaged, or when the weights aren't the spec's (naming the tensor and
     both shapes).
     """
     spec = ModelSpec.load(folder / SPEC_FILE)
     weights = load_weights(folder / WEIGHTS_FILE)
+    if (folder / QUANTIZATION_FILE).exists():
+        return QuantizedTransformer(spec, load_quantization(folder), weights)
     check_weights({name: tuple(weight.shape) for name, weight in weights.items()}, spec)
     return Transformer(spec, weights=weights).eval()
