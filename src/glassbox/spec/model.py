@@ -66,7 +66,7 @@ class Experts(BaseModel):
 
 
 class RotaryScaling(BaseModel):
-    """Rotary positions stretched for texts longer than those first trained on (`engines.frequencies` has the formulas).
+    """Rotary positions stretched for texts longer than those first trained on (`spec.rotary` has the formulas).
 
     fast_turns and slow_turns: how often a pair of channels turns within the original context; above the first it is
     left alone, below the second it is slowed by the factor (Llama 3.1, 2024).

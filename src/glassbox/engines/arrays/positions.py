@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from glassbox.engines.arrays.parameters import Array
-from glassbox.engines.frequencies import rotary_frequencies
 from glassbox.spec import ModelSpec
+from glassbox.spec.rotary import rotary_frequencies
 
 
 def sinusoidal_table(length: int, width: int) -> Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from glassbox.engines.frequencies import rotary_frequencies
 from glassbox.engines.lists.parameters import Matrix, Vector
 from glassbox.spec import ModelSpec
+from glassbox.spec.rotary import rotary_frequencies
 
 Turn = tuple[Vector, Vector]  # cosines and sines of one position, each (rotated_width / 2,)
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from glassbox.engines.frequencies import rotary_frequencies
 from glassbox.spec import ModelSpec
+from glassbox.spec.rotary import rotary_frequencies
 
 
 def sinusoidal_table(length: int, width: int) -> Tensor:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from glassbox.spec import ModelSpec
-from glassbox.spec.model import RotaryScaling
+from glassbox.spec.model import ModelSpec, RotaryScaling
 
 
 def rotary_frequencies(spec: ModelSpec) -> list[float]:
