@@ -145,7 +145,7 @@ def test_training_that_diverges_in_one_engine_says_which(glassbox, monkeypatch: 
     monkeypatch.setattr(attention, "softmax_backward", lambda *given: [float("nan") for _ in given[0]])
     shown = glassbox("compare", "training", "--engines", "arrays", "--engines", "lists", "--steps", "3")
     assert shown.code == 1
-    assert "the loss of arrays is a number, and that of lists none" in " ".join(shown.out.split())
+    assert "the loss of arrays is a number at step 2, that of lists is none" in " ".join(shown.out.split())
 
 
 def test_the_stage_by_its_own_name_shows_the_same(glassbox):

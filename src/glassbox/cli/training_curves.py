@@ -50,10 +50,9 @@ def _verdict(report: Any) -> Text:
     if not apart["between"]:
         return Text("The curves lie exactly on one another: every loss is the same number in all engines.", "green")
     if not math.isfinite(apart["relative"]):
-        problem = (
-            f"The curves part: at step {apart['step']:,} the loss of {apart['between'][0]} is a number, and that of "
-        )
-        return Text(f"{problem}{apart['between'][1]} is none.", "bold red")
+        number, none = apart["between"]
+        problem = f"The curves part: the loss of {number} is a number at step {apart['step']:,}, that of {none} is none."
+        return Text(problem, "bold red")
     where = f"{apart['relative']:.1e} of the loss, between {' and '.join(apart['between'])} at step {apart['step']:,}"
     if report["same"]:
         return Text(f"The curves lie on one another: they are never further apart than {where}.", "green")
