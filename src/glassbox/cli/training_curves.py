@@ -51,8 +51,8 @@ def _verdict(report: Any) -> Text:
         return Text("The curves lie exactly on one another: every loss is the same number in all engines.", "green")
     if not math.isfinite(apart["relative"]):
         number, none = apart["between"]
-        problem = f"The curves part: the loss of {number} is a number at step {apart['step']:,}, that of {none} is none."
-        return Text(problem, "bold red")
+        where = f"the loss of {number} is a number at step {apart['step']:,}, that of {none} is none"
+        return Text(f"The curves part: {where}.", "bold red")
     where = f"{apart['relative']:.1e} of the loss, between {' and '.join(apart['between'])} at step {apart['step']:,}"
     if report["same"]:
         return Text(f"The curves lie on one another: they are never further apart than {where}.", "green")
