@@ -66,7 +66,7 @@ def test_an_imported_model_is_measured_and_exported(published: Path, tmp_path: P
     assert float(str(report.result["loss"])) > 0
 
     written = run(workspace, "export-model", {"model": model}, to=tmp_path / "out" / "back")
-    assert written.result["family"] == "gpt_neox"
+    assert written.result["computed_as"] == "gpt_neox"
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "back")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(published)
     ids = torch.tensor([[1, 2, 3]])

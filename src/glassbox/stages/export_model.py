@@ -1,8 +1,9 @@
-"""Write a model for other programs: the folder that Hugging Face's transformers loads.
+"""Write a model for other programs: Hugging Face's transformers, or llama.cpp.
 
-The weights are the same numbers under the names of a family that computes just what this model does (GPT-2, GPT-NeoX,
-Llama, Mistral, Qwen), with the tokenizer and the chat template beside them. A model that no family describes is
-refused, and the sentence says what they lack.
+huggingface is a folder that transformers loads, gguf a file for llama.cpp, Ollama and LM Studio. The weights are the
+same numbers under the names of a family that computes just what this model does (GPT-2, GPT-NeoX, Llama, Mistral,
+Qwen), with the tokenizer and the chat template beside them. A model that no family describes is refused, and the
+sentence says what they lack.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
+from glassbox.errors import BadInput
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.workspace import Artifact
 
 if TYPE_CHECKING:
+    from glassbox.hub.importing import Progress
     from glassbox.tokenizers import Tokenizer
 
 
 class Settings(StageSettings):
-    to: Path = Field(description="A new folder.")
+    format: Literal["huggingface", "gguf"] = Field(default="huggingface", description="Who shall read it.")
+    to: Path = Field(description="A new folder, or with gguf a new file.")
     number_format: Literal["kept", "float64", "float32", "float16", "bfloat16"] = Field(
-        default="kept", description="How weights are stored."
+        default="kept", description="How weights are stored; gguf has vectors in float32 always."
     )
     shard_gigabytes: float = Field(
-        default=5.0, gt=0, le=10_000, description="Weights of more than this are cut into several files."
+        default=5.0, gt=0, le=10_000, description="With huggingface: weights of more than this are cut into files."
     )
 
     @field_validator("to")
@@ -35,36 +40,54 @@ class Settings(StageSettings):
 
 
 def run(settings: Settings, context: Context) -> dict[str, object]:
-    from glassbox.hub import Export, ModelFiles
-    from glassbox.hub.new_place import new_folder
-    from glassbox.hub.number_formats import NAMES
-    from glassbox.hub.tokenizer_files import kept_chat_template
-
-    folder = context.input("model").folder
-    export = Export(ModelFiles(folder))
-
     def progress(done: int, total: int) -> None:
         if context.stop_requested:
             raise _Stopped
         context.progress(done, total, unit="weights", note="writing")
 
+    write = {"huggingface": _write_huggingface, "gguf": _write_gguf}[settings.format]
     try:
-        with new_folder(settings.to) as into:
-            export.write(
-                into,
-                _tokenizer(folder),
-                kept_chat_template(folder / "tokenizer"),
-                NAMES.get(settings.number_format),
-                shard_bytes=int(settings.shard_gigabytes * 1e9),
-                progress=progress,
-            )
+        kind = write(settings, context.input("model"), progress)
     except _Stopped:
         return {}
-    return {
-        "folder": str(settings.to),
-        "family": export.family.model_type,
-        "bytes": sum(path.stat().st_size for path in settings.to.iterdir()),
-    }
+    files = settings.to.iterdir() if settings.to.is_dir() else [settings.to]
+    return {"to": str(settings.to), "computed_as": kind, "bytes": sum(path.stat().st_size for path in files)}
+
+
+def _write_huggingface(settings: Settings, model: Artifact, progress: Progress) -> str:
+    from glassbox.hub import Export, ModelFiles
+    from glassbox.hub.new_place import new_folder
+    from glassbox.hub.number_formats import NAMES
+    from glassbox.hub.tokenizer_files import kept_chat_template
+
+    export = Export(ModelFiles(model.folder))
+    with new_folder(settings.to) as into:
+        export.write(
+            into,
+            _tokenizer(model.folder),
+            kept_chat_template(model.folder / "tokenizer"),
+            NAMES.get(settings.number_format),
+            shard_bytes=int(settings.shard_gigabytes * 1e9),
+            progress=progress,
+        )
+    return export.family.model_type
+
+
+def _write_gguf(settings: Settings, model: Artifact, progress: Progress) -> str:
+    from glassbox.hub import ModelFiles
+    from glassbox.hub.gguf.exporting import GgufExport
+    from glassbox.hub.new_place import new_file
+    from glassbox.hub.number_formats import NAMES
+    from glassbox.hub.tokenizer_files import kept_chat_template
+
+    export = GgufExport(ModelFiles(model.folder), model.name)
+    tokenizer = _tokenizer(model.folder)
+    if tokenizer is None:
+        raise BadInput(f"The model {model.reference} has no tokenizer, which a GGUF file needs.", "Choose another one.")
+    template = kept_chat_template(model.folder / "tokenizer")
+    with new_file(settings.to) as path:
+        export.write(path, tokenizer, template, NAMES.get(settings.number_format), progress)
+    return export.architecture
 
 
 def _tokenizer(folder: Path) -> Tokenizer | None:
