@@ -12,7 +12,9 @@ from glassbox.engines.catalogue import engine
 from glassbox.engines.initialization import initial_weights
 from glassbox.engines.lists import attention
 from glassbox.errors import BadInput
+from glassbox.evaluation.engines import training
 from glassbox.evaluation.engines.batches import batch, engine_batch
+from glassbox.evaluation.engines.cost import Cost
 from glassbox.evaluation.engines.training import farthest_apart, train_side_by_side
 from glassbox.spec import preset
 
@@ -63,14 +65,16 @@ def test_it_stops_after_the_step_that_it_is_in() -> None:
     assert found["steps"] == len(found["losses"]["arrays"]) == 2
 
 
-def test_an_engine_that_would_take_too_long_is_left_out_and_if_none_is_left_that_is_said() -> None:
-    large = preset("gpt2-small").replace(layers=1, width=64, heads=1, vocabulary_size=2_000)
-    sizes: dict[str, Any] = SIZES | {"steps": 1, "length": 16}
-    found = train_side_by_side(large, ("scalars", "arrays"), **sizes, longest_step=2.0)
+def test_an_engine_that_would_take_too_long_is_left_out_and_if_none_is_left_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    costs = {"scalars": Cost(seconds=10.0, bytes=0), "arrays": Cost(seconds=0.01, bytes=0)}
+    monkeypatch.setattr(training, "predicted_cost", lambda name, *sizes: costs[name])
+    found = train_side_by_side(SPEC, ("scalars", "arrays"), **SIZES, longest_step=1.0)
     assert found["losses"].keys() == {"arrays"}
-    assert "scalars engine about" in found["left_out"]["scalars"]
+    assert "scalars engine about 10 seconds" in found["left_out"]["scalars"]
     with pytest.raises(BadInput, match="No engine is left"):
-        train_side_by_side(large, ("scalars",), **sizes, longest_step=1e-6)
+        train_side_by_side(SPEC, ("scalars",), **SIZES, longest_step=1.0)
 
 
 def test_the_distance_is_the_largest_of_all_steps_and_pairs() -> None:
