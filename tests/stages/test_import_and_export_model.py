@@ -131,3 +131,25 @@ def test_a_model_without_tokenizer_says_so(published: Path, tmp_path: Path) -> N
     assert outcome.result["number_format"] == "bfloat16"
     with pytest.raises(BadInput, match="has no tokenizer"):
         run(workspace, "sample", outcome.outputs)
+
+
+def test_the_same_model_goes_to_llama_cpp_and_to_onnxruntime(published: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    workspace = Workspace(tmp_path / "workspace")
+    model = {"model": run(workspace, "import-model", path=published).outputs["model"]}
+    written = run(workspace, "export-model", model, format="gguf", to=tmp_path / "tiny.gguf", number_format="float16")
+    assert written.result == {
+        "to": str(tmp_path / "tiny.gguf"), "computed_as": "gptneox", "bytes": (tmp_path / "tiny.gguf").stat().st_size,
+    }  # fmt: skip
+    assert (tmp_path / "tiny.gguf").read_bytes()[:4] == b"GGUF"
+    with pytest.raises(BadInput, match="is there already"):
+        run(workspace, "export-model", model, format="gguf", to=tmp_path / "tiny.gguf")
+    run(workspace, "export-model", model, format="onnx", to=tmp_path / "graph")
+    assert {"model.onnx", "model.onnx_data", "tokenizer.json"} <= {path.name for path in (tmp_path / "graph").iterdir()}
+    with pytest.raises(BadInput, match="ONNX is written in float32"):
+        run(workspace, "export-model", model, format="onnx", to=tmp_path / "half", number_format="float16")
+    (published / "tokenizer.json").unlink()
+    bare = {"model": run(workspace, "import-model", path=published).outputs["model"]}
+    with pytest.raises(BadInput, match="has no tokenizer, which a GGUF file needs"):
+        run(workspace, "export-model", bare, format="gguf", to=tmp_path / "bare.gguf")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Tiny Pythia", "graph", "tiny.gguf", "workspace"]

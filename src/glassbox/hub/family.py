@@ -82,7 +82,7 @@ def family_that_carries(spec: ModelSpec, preferred: str | None = None) -> Family
     raise BadInput(
         f"No family of Hugging Face's transformers computes what this model does: the nearest, {nearest.model_type}, "
         f"can't say {'; '.join(lacking[nearest])}.",
-        "Export to ONNX, which carries any model, or train one of a known family (glassbox spec list).",
+        "Export to ONNX, which needs no family, or train a model of a known one (glassbox spec list).",
     )
 
 

@@ -1,9 +1,9 @@
-"""Write a model for other programs: Hugging Face's transformers, or llama.cpp.
+"""Write a model for other programs: Hugging Face's transformers, llama.cpp, or onnxruntime.
 
 huggingface is a folder that transformers loads, gguf a file for llama.cpp, Ollama and LM Studio. The weights are the
 same numbers under the names of a family that computes just what this model does (GPT-2, GPT-NeoX, Llama, Mistral,
 Qwen), with the tokenizer and the chat template beside them. A model that no family describes is refused, and the
-sentence says what they lack.
+sentence says what they lack. onnx is a folder with the model as a graph, which needs no family.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Settings(StageSettings):
-    format: Literal["huggingface", "gguf"] = Field(default="huggingface", description="Who shall read it.")
+    format: Literal["huggingface", "gguf", "onnx"] = Field(default="huggingface", description="Who shall read it.")
     to: Path = Field(description="A new folder, or with gguf a new file.")
     number_format: Literal["kept", "float64", "float32", "float16", "bfloat16"] = Field(
-        default="kept", description="How weights are stored; gguf has vectors in float32 always."
+        default="kept", description="How weights are stored; gguf has vectors, onnx all in float32."
     )
     shard_gigabytes: float = Field(
         default=5.0, gt=0, le=10_000, description="With huggingface: weights of more than this are cut into files."
@@ -45,7 +45,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
             raise _Stopped
         context.progress(done, total, unit="weights", note="writing")
 
-    write = {"huggingface": _write_huggingface, "gguf": _write_gguf}[settings.format]
+    write = {"huggingface": _write_huggingface, "gguf": _write_gguf, "onnx": _write_onnx}[settings.format]
     try:
         kind = write(settings, context.input("model"), progress)
     except _Stopped:
@@ -88,6 +88,20 @@ def _write_gguf(settings: Settings, model: Artifact, progress: Progress) -> str:
     with new_file(settings.to) as path:
         export.write(path, tokenizer, template, NAMES.get(settings.number_format), progress)
     return export.architecture
+
+
+def _write_onnx(settings: Settings, model: Artifact, progress: Progress) -> str:
+    from glassbox.hub import ModelFiles
+    from glassbox.hub.new_place import new_folder
+    from glassbox.hub.onnx.exporting import OnnxExport
+    from glassbox.hub.tokenizer_files import kept_chat_template
+
+    if settings.number_format not in ("kept", "float32"):
+        raise BadInput(f"ONNX is written in float32, and {settings.number_format} was asked for.", "Leave it out.")
+    export = OnnxExport(ModelFiles(model.folder))
+    with new_folder(settings.to) as into:
+        export.write(into, _tokenizer(model.folder), kept_chat_template(model.folder / "tokenizer"), progress)
+    return "onnx"
 
 
 def _tokenizer(folder: Path) -> Tokenizer | None:

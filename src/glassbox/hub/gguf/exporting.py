@@ -55,7 +55,9 @@ class GgufExport:
             **vocabulary(tokenizer, spec.vocabulary_size, chat_template),
         }
         table = list(tensors(spec, self.architecture))
-        announced = {name: item for each in table for name, item in self._announced(each, chosen).items()}
+        announced: dict[str, tuple[Format, Shape]] = {}
+        for each in table:
+            announced |= self._announced(each, chosen)
         factors = frequency_factors(spec)
         if factors is not None:
             announced[FREQUENCY_FACTORS] = ("F32", factors.shape)
@@ -64,7 +66,7 @@ class GgufExport:
             if factors is not None:
                 file.write(FREQUENCY_FACTORS, factors)
             for each in table:
-                target = next(code for code, _ in self._announced(each, chosen).values())
+                target = announced[each.theirs[0]][0]
                 ours = [convert(self.model.weights.read(name), self.model.formats[name], target) for name in each.ours]
                 for name, array in zip(each.theirs, each.layout.to_theirs(ours), strict=True):
                     file.write(name, array)
