@@ -22,7 +22,7 @@ from lists.drawn import assert_same_step, assert_same_training, batches, referen
 
 from glassbox.engines import arrays
 
-ENGINES = {"arrays": 80, "lists": 6, "scalars": 4}
+ENGINES = {"arrays": 100, "lists": 8, "scalars": 4}
 SEEDS = st.integers(0, 2**32 - 1)
 
 

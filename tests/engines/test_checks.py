@@ -30,8 +30,21 @@ def test_weights_of_another_model_are_refused_in_the_same_words_by_every_engine(
         engine(name).transformer(SPEC, weights=weights | {"output.weight": weights["output.weight"][:, :4]})
 
 
+BOTH = ModelSpec.checked({**SPEC.model_dump(exclude_unset=True), "kind": "encoder-decoder", "encoder_layers": 1})
+
+
 @pytest.mark.parametrize("name", ENGINES)
-def test_what_no_engine_builds_is_refused_by_all(name: str) -> None:
-    spec = ModelSpec.checked({**SPEC.model_dump(exclude_unset=True), "kind": "encoder-decoder", "encoder_layers": 1})
-    with pytest.raises(BadInput, match="encoder-decoder"):
-        engine(name).transformer(spec)
+def test_a_source_belongs_to_encoder_decoders_and_to_each_row_one(name: str) -> None:
+    decoder, both = engine(name).transformer(SPEC), engine(name).transformer(BOTH)
+    tokens, source = both.batch([[1, 2], [3, 4]]), both.batch([[5], [6]])
+    for model, given, said in (
+        (decoder, {"source": source}, "to a model of kind decoder, which reads none"),
+        (both, {}, "none was given"),
+        (both, {"source": both.batch([[5]])}, "2 rows of tokens and 1 of the source"),
+        (both, {"source": both.batch([[1] * 5] * 2)}, "5 tokens were given at once, and there is room for 4"),
+        (both, {"source": source, "source_present": both.batch([[1], [0]])}, "Row 2 of the source has no token"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            model.forward(tokens, **given)
+    with pytest.raises(BadInput, match="none was given"):
+        both.generate([1], 2)

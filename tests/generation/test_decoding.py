@@ -32,6 +32,34 @@ def test_greedy_decoding_of_a_batch_equals_the_plain_loop_row_by_row() -> None:
     assert ids_of(decoder, PROMPTS, max_tokens=10, temperature=0) == expected
 
 
+def test_an_encoder_decoder_writes_about_its_source_whatever_the_other_rows_read() -> None:
+    decoder = decoder_of(SPEC.replace(kind="encoder-decoder", encoder_layers=2))
+    sources, prompts = [[1, 2, 3, 4], [5], [6, 7]], [[1], [1, 2], [1]]
+    for count in (10, 20):  # within the context of 16, and beyond it
+        settings = Decoding(max_tokens=count, temperature=0)
+        steps = [step.ids for step in decoder.tokens(prompts, settings, sources=sources)]
+        for row, (prompt, source) in enumerate(zip(prompts, sources, strict=True)):
+            alone = [step.ids[0] for step in decoder.tokens([prompt], settings, sources=[source])]
+            assert [ids[row] for ids in steps] == alone
+            if count == 10:
+                assert alone == decoder.model.generate(prompt, 10, source=source)[len(prompt) :]
+
+
+def test_an_encoder_decoder_wants_a_source_for_each_prompt() -> None:
+    decoder = decoder_of(SPEC.replace(kind="encoder-decoder", encoder_layers=2))
+    for sources, said in (
+        (None, "none was given"),
+        ([[1]], "2 rows of tokens and 1 of the source"),
+        ([[1], [99]], "holds the id 99"),
+        ([[1], []], "has no tokens"),
+        ([[1], [1] * 17], "A source has 17 tokens, and the model reads at most 16"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            decoder.tokens([[1], [2]], Decoding(), sources=sources)
+    with pytest.raises(BadInput, match="which reads none"):
+        decoder_of().tokens([[1]], Decoding(), sources=[[1]])
+
+
 def test_a_sampled_row_does_not_depend_on_the_other_rows() -> None:
     decoder = decoder_of()
     together = ids_of(decoder, PROMPTS, max_tokens=9, seed=5)
@@ -106,7 +134,7 @@ def test_prompts_that_cannot_be_read_are_bad_input(prompts: list[list[int]]) -> 
 
 
 def test_an_encoder_does_not_write() -> None:
-    with pytest.raises(BadInput, match="only a decoder"):
+    with pytest.raises(BadInput, match="an encoder, which reads and writes nothing"):
         Decoder(Transformer(SPEC.replace(kind="encoder")))
 
 

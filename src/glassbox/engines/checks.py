@@ -8,10 +8,30 @@ from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, weight_shapes
 
 
-def check_spec(spec: ModelSpec) -> None:
-    """Raises BadInput for what no engine builds yet."""
-    if spec.kind == "encoder-decoder":
-        raise BadInput("No engine builds encoder-decoders yet.", "Choose kind = decoder or kind = encoder.")
+def check_source(spec: ModelSpec, *, rows: int, source_rows: int | None, held: bool) -> None:
+    """Raises BadInput unless an encoder-decoder gets a source, once and of as many rows, and nothing else gets one.
+
+    source_rows: of the source that comes with this call; None when none comes. held: the cache has one.
+    """
+    if spec.kind != "encoder-decoder":
+        if source_rows is not None:
+            raise BadInput(f"A source was given to a model of kind {spec.kind}, which reads none.", "Give tokens only.")
+    elif source_rows is None:
+        if not held:
+            raise BadInput("An encoder-decoder writes about a source, and none was given.", "Give source, rows of ids.")
+    elif held:
+        raise BadInput("The cache holds a source already, and another was given.", "Begin with another cache.")
+    elif source_rows != rows:
+        raise BadInput(
+            f"There are {rows} rows of tokens and {source_rows} of the source.", "Give each row a source of its own."
+        )
+
+
+def check_source_rows(present: Iterable[bool]) -> None:
+    """present: of each row of the source, whether it has any token. Raises BadInput if one has none."""
+    for row, any_token in enumerate(present, start=1):
+        if not any_token:
+            raise BadInput(f"Row {row} of the source has no token that is present.", "Give each at least one token.")
 
 
 def check_prompt(length: int, spec: ModelSpec) -> None:

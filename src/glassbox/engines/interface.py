@@ -45,7 +45,13 @@ class Transformer(ABC):
 
     @abstractmethod
     def forward(
-        self, tokens: Array, targets: Array | None = None, *, keep: Iterable[str] = ()
+        self,
+        tokens: Array,
+        targets: Array | None = None,
+        *,
+        keep: Iterable[str] = (),
+        source: Array | None = None,
+        source_present: Array | None = None,
     ) -> tuple[Array, Details]:
         """Logits of every next token.
 
@@ -53,9 +59,12 @@ class Transformer(ABC):
         targets: ids, (batch, length), `IGNORED` where no loss is wanted; (batch,) for a classifier.
         keep:    canonical names of intermediate values to return, `*` standing for anything
                  (`blocks.*.attention.weights`). Nothing is computed or held for names that aren't asked for.
+        source:  of an encoder-decoder: the ids that its encoder reads, (batch, source_length).
+        source_present: (batch, source_length), True for a real token, False for padding that nobody may look at.
 
         Returns logits (batch, length, vocabulary), or (batch, classes) of a classifier, and the details.
-        Raises BadInput for tokens longer than the context and for a name that this model has no value of.
+        Raises BadInput for tokens longer than the context, for a name that this model has no value of, and for a source
+        that an encoder-decoder lacks or another model is given.
         """
 
     @abstractmethod
@@ -81,27 +90,43 @@ class Transformer(ABC):
     def zero_grad(self) -> None:
         """Forget the gradients held."""
 
-    def train_step(self, tokens: Array, targets: Array, optimizer: Optimizer) -> float:
-        """One step of training on one batch. Returns the loss before the update, in nats per token."""
+    def train_step(
+        self,
+        tokens: Array,
+        targets: Array,
+        optimizer: Optimizer,
+        *,
+        source: Array | None = None,
+        source_present: Array | None = None,
+    ) -> float:
+        """One step of training on one batch (see `forward`). Returns the loss before the update, in nats per token."""
         self.zero_grad()
-        _, details = self.forward(tokens, targets)
+        _, details = self.forward(tokens, targets, source=source, source_present=source_present)
         self.backward(details)
         optimizer.step()
         assert details.loss is not None  # targets were given
         return details.loss.item()
 
     def generate(
-        self, prompt: Sequence[int], max_tokens: int, choose: Callable[[Array], int] | None = None
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        choose: Callable[[Array], int] | None = None,
+        *,
+        source: Sequence[int] | None = None,
     ) -> list[int]:
         """The prompt continued by `max_tokens` ids, each picked from its logits (vocabulary,) by `choose`.
+
+        source: what an encoder-decoder reads before; its prompt is how it begins to write.
 
         The plain definition: every token reads the last `spec.context` tokens anew, and without `choose` the most
         likely one is taken. `glassbox.generation` does the same with a cache, many times faster.
         """
         tokens = list(prompt)
         choose = choose or self.most_likely
+        read = None if source is None else self.batch([source])
         for _ in range(max_tokens):
-            logits, _ = self.forward(self.batch([tokens[-self.spec.context :]]))
+            logits, _ = self.forward(self.batch([tokens[-self.spec.context :]]), source=read)
             tokens.append(choose(logits[0][-1]))
         return tokens
 

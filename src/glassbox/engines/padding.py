@@ -26,10 +26,10 @@ def forward(
 ) -> tuple[Array, Details]:
     """`model.forward` on what `padded` made.
 
-    A decoder needs no mask: nothing looks at what stands behind it.
+    A decoder needs no mask: nothing looks at what stands behind it. Unless it has experts, whose load is counted.
     """
     masked: dict[str, Any] = {}
-    if not model.spec.causal and int(lengths.min()) < tokens.shape[1]:
+    if (not model.spec.causal or model.spec.experts) and int(lengths.min()) < tokens.shape[1]:
         present = np.arange(tokens.shape[1]) < lengths[:, None]
         masked["present"] = model.batch(present.tolist())
     wanted = None

@@ -25,6 +25,11 @@ blocks.0.feedforward.shared_share     (batch, length, 1)          what the share
 blocks.0.feedforward.output           (batch, length, width)
 blocks.0.residual                     (batch, length, width)      the stream that the block hands on
 final_norm.output                     (batch, length, width)
+  and in an encoder-decoder all of the encoder's behind `encoder.` (its length is the source's), and
+blocks.0.cross_attention_norm.output  (batch, length, width)
+blocks.0.cross_attention.queries      (batch, heads, length, head_width), and .keys, .values of the source's length
+blocks.0.cross_attention.scores, .weights   (batch, heads, length, source_length)
+blocks.0.cross_attention.mixed, .output, and blocks.0.cross_attention_residual   as of attention
 logits                                (batch, length, vocabulary) or (batch, classes)
 """
 
@@ -41,9 +46,12 @@ from glassbox.spec import ModelSpec
 Shape = tuple[int, ...]
 
 
-def value_shapes(spec: ModelSpec, batch: int, length: int) -> dict[str, Shape]:
-    """Canonical name -> shape of every value of a forward pass over (batch, length) tokens, in order of computation."""
-    return dict(_values(spec, batch, length))
+def value_shapes(spec: ModelSpec, batch: int, length: int, source_length: int = 1) -> dict[str, Shape]:
+    """Canonical name -> shape of every value of a forward pass over (batch, length) tokens, in order of computation.
+
+    source_length: of what an encoder-decoder reads before.
+    """
+    return dict(_values(spec, batch, length, source_length))
 
 
 class Keep:
@@ -107,7 +115,15 @@ def _once_per_kind(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(re.sub(r"\bblocks\.\d+\.", "blocks.*.", name) for name in names))
 
 
-def _values(spec: ModelSpec, batch: int, length: int) -> Iterator[tuple[str, Shape]]:
+def _values(spec: ModelSpec, batch: int, length: int, source_length: int) -> Iterator[tuple[str, Shape]]:
+    if spec.kind == "encoder-decoder":
+        for name, shape in _stack(spec.encoder, batch, source_length, 0):
+            yield f"encoder.{name}", shape
+    yield from _stack(spec, batch, length, source_length)
+    yield "logits", (batch, spec.classes) if spec.head == "classes" else (batch, length, spec.vocabulary_size)
+
+
+def _stack(spec: ModelSpec, batch: int, length: int, source_length: int) -> Iterator[tuple[str, Shape]]:
     stream = (batch, length, spec.width)
     yield "embedding.token_vectors", stream
     if spec.positions in ("learned", "sinusoidal"):
@@ -116,49 +132,54 @@ def _values(spec: ModelSpec, batch: int, length: int) -> Iterator[tuple[str, Sha
     if spec.embedding_norm:
         yield "embedding_norm.output", stream
     for layer in range(spec.layers):
-        for name, shape in _block(spec, layer, batch, length):
+        for name, shape in _block(spec, layer, batch, length, source_length):
             yield f"blocks.{layer}.{name}", shape
     if spec.final_norm and spec.norm != "none":
         yield "final_norm.output", stream
-    yield "logits", (batch, spec.classes) if spec.head == "classes" else (batch, length, spec.vocabulary_size)
 
 
-def _block(spec: ModelSpec, layer: int, batch: int, length: int) -> Iterator[tuple[str, Shape]]:
+def _block(spec: ModelSpec, layer: int, batch: int, length: int, source_length: int) -> Iterator[tuple[str, Shape]]:
     stream = (batch, length, spec.width)
-    has_norms, post, sandwich = spec.norm != "none", spec.norm_placement == "post", spec.norm_placement == "sandwich"
-    if has_norms and not post:
-        yield "attention_norm.output", stream
-    yield from _attention(spec, batch, length)
-    if sandwich:
-        yield "attention_output_norm.output", stream
-    if not spec.parallel_residual:
-        yield "attention_residual", stream
-    if has_norms and post:
-        yield "attention_norm.output", stream
-    if has_norms and not post:
-        yield "feedforward_norm.output", stream
-    for name, shape in _feedforward(spec, layer, batch, length):
-        yield f"feedforward.{name}", shape
-    if sandwich:
-        yield "feedforward_output_norm.output", stream
-    if has_norms and post:
-        yield "feedforward_norm.output", stream
+    rotated = spec.positions == "rotary"
+    inside = _attention(spec, batch, length, length, projected=spec.qk_norm or rotated)
+    yield from _part(spec, "attention", stream, inside, residual=not spec.parallel_residual)
+    if spec.kind == "encoder-decoder":
+        inside = _attention(spec, batch, length, source_length, projected=spec.qk_norm)
+        yield from _part(spec, "cross_attention", stream, inside, residual=True)
+    yield from _part(spec, "feedforward", stream, _feedforward(spec, layer, batch, length), residual=False)
     yield "residual", stream
 
 
-def _attention(spec: ModelSpec, batch: int, length: int) -> Iterator[tuple[str, Shape]]:
+def _part(
+    spec: ModelSpec, name: str, stream: Shape, inside: Iterator[tuple[str, Shape]], *, residual: bool
+) -> Iterator[tuple[str, Shape]]:
+    """A part of a block with the norms around it, and the stream with its output added."""
+    if spec.norm != "none" and spec.norm_placement != "post":
+        yield f"{name}_norm.output", stream
+    for inner, shape in inside:
+        yield f"{name}.{inner}", shape
+    if spec.norm_placement == "sandwich":
+        yield f"{name}_output_norm.output", stream
+    if residual:
+        yield f"{name}_residual", stream
+    if spec.norm_placement == "post":
+        yield f"{name}_norm.output", stream
+
+
+def _attention(spec: ModelSpec, batch: int, length: int, seen: int, *, projected: bool) -> Iterator[tuple[str, Shape]]:
+    """seen: tokens that there are keys of; projected: do norm or rotation change queries and keys?"""
     queries = (batch, spec.heads, length, spec.head_width)
-    keys = (batch, spec.key_value_heads, length, spec.head_width)
-    if spec.qk_norm or spec.positions == "rotary":
-        yield "attention.projected_queries", queries
-        yield "attention.projected_keys", keys
-    yield "attention.queries", queries
-    yield "attention.keys", keys
-    yield "attention.values", keys
-    yield "attention.scores", (batch, spec.heads, length, length)
-    yield "attention.weights", (batch, spec.heads, length, length)
-    yield "attention.mixed", queries
-    yield "attention.output", (batch, length, spec.width)
+    keys = (batch, spec.key_value_heads, seen, spec.head_width)
+    if projected:
+        yield "projected_queries", queries
+        yield "projected_keys", keys
+    yield "queries", queries
+    yield "keys", keys
+    yield "values", keys
+    yield "scores", (batch, spec.heads, length, seen)
+    yield "weights", (batch, spec.heads, length, seen)
+    yield "mixed", queries
+    yield "output", (batch, length, spec.width)
 
 
 def _feedforward(spec: ModelSpec, layer: int, batch: int, length: int) -> Iterator[tuple[str, Shape]]:

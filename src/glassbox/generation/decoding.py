@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from glassbox.engines.checks import check_source
+from glassbox.engines.padding import padded
 from glassbox.engines.tensors.cache import Cache
 from glassbox.engines.tensors.step import Step
 from glassbox.engines.tensors.transformer import Transformer
@@ -73,39 +75,55 @@ class Completion:
 
 
 class Decoder:
-    """A decoder-only model, and its tokenizer where text is wanted, ready to continue prompts.
+    """A model that writes, and its tokenizer where text is wanted, ready to continue prompts.
 
     What the model needs to be prepared for a batch size is kept for the next call, and made anew when weights change.
     Raises BadInput for a model that doesn't write.
     """
 
     def __init__(self, model: Transformer, tokenizer: Tokenizer | None = None) -> None:
-        if model.spec.kind != "decoder":
-            raise BadInput(
-                f"This model is of kind {model.spec.kind}, and only a decoder continues text.", "Choose a decoder."
-            )
+        if model.spec.kind == "encoder":
+            raise BadInput("This model is an encoder, which reads and writes nothing.", "Choose a decoder.")
         self.model = model
         self.tokenizer = tokenizer
         self._prepared: tuple[object, Step] | None = None
 
-    def tokens(self, prompts: Sequence[Sequence[int]], decoding: Decoding, *, first_row: int = 0) -> Iterator[Chosen]:
+    def tokens(
+        self,
+        prompts: Sequence[Sequence[int]],
+        decoding: Decoding,
+        *,
+        first_row: int = 0,
+        sources: Sequence[Sequence[int]] | None = None,
+    ) -> Iterator[Chosen]:
         """Ids chosen for every row, step by step, at most `max_tokens` times.
 
         Rows are numbered from `first_row` for their draws, so that many prompts may be worked off in several calls.
 
         A row knows no end here: whoever iterates looks for end tokens and stops when nothing is left to want. A row
         whose context is full goes on with the newer half of it, read anew, whatever `at_limit` says.
-        Raises BadInput for no prompts, an empty one, and ids outside of the vocabulary.
+
+        sources: what an encoder-decoder reads before it writes, one for each prompt (which is how it begins to write).
+
+        Raises BadInput for no prompts, an empty one, ids outside of the vocabulary, and sources that are missing or
+        too many.
         """
         self._check(prompts)
-        return self._tokens([list(prompt) for prompt in prompts], decoding, first_row)
+        if sources is not None:
+            self._check(sources)
+            self._check_sources(sources)
+        source_rows = None if sources is None else len(sources)
+        check_source(self.model.spec, rows=len(prompts), source_rows=source_rows, held=False)
+        return self._tokens([list(prompt) for prompt in prompts], decoding, first_row, sources)
 
     @torch.inference_mode()
-    def _tokens(self, rows: list[list[int]], decoding: Decoding, first_row: int) -> Iterator[Chosen]:
+    def _tokens(
+        self, rows: list[list[int]], decoding: Decoding, first_row: int, sources: Sequence[Sequence[int]] | None
+    ) -> Iterator[Chosen]:
         context = self.model.spec.context
-        step = self._step(len(rows))
+        step = self._step(len(rows)) if sources is None else self._plain_step
         chooser = _Chooser(rows, decoding, self.model, first_row)
-        logits, cache = self._read(rows, decoding.max_tokens)
+        logits, cache = self._read(rows, decoding.max_tokens, sources)
         for index in range(decoding.max_tokens):
             tokens = chooser.choose(logits, index)
             ids = tokens.tolist()
@@ -115,11 +133,11 @@ class Decoder:
             if index + 1 == decoding.max_tokens:
                 return
             if cache.length == context:
-                logits, cache = self._read(rows, decoding.max_tokens - index - 1)
+                logits, cache = self._read(rows, decoding.max_tokens - index - 1, sources)
             else:
                 logits = step(tokens, cache)
 
-    def _read(self, rows: list[list[int]], more: int) -> tuple[Tensor, Cache]:
+    def _read(self, rows: list[list[int]], more: int, sources: Sequence[Sequence[int]] | None) -> tuple[Tensor, Cache]:
         """The logits after each row, (rows, vocabulary), and a cache with room for `more` tokens or a full context."""
         model = self.model
         context, device = model.spec.context, model.embedding.tokens.device
@@ -130,12 +148,27 @@ class Decoder:
             padding = torch.tensor([longest - len(row) for row in seen], device=device)
         cache = Cache(model.spec, len(rows), min(context, longest + more), like=model.embedding.tokens, padding=padding)
         tokens = torch.tensor([[0] * (longest - len(row)) + row for row in seen], device=device)  # (rows, longest)
+        source = present = None
+        if sources is not None:
+            ids, lengths = padded(sources, filler=0)
+            source = torch.from_numpy(ids).to(device)
+            present = (torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]).to(device)
         training = model.training
         model.eval()  # no dropout
         try:
-            return model.logits(model.hidden(tokens, cache=cache)[:, -1]), cache
+            x = model.hidden(tokens, cache=cache, source=source, source_present=present)
+            return model.logits(x[:, -1]), cache
         finally:
             model.train(training)
+
+    def _plain_step(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """`Step` for models that it doesn't know: the forward pass of one token, (rows,) -> (rows, vocabulary)."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            return self.model.logits(self.model.hidden(tokens[:, None], cache=cache)[:, -1])
+        finally:
+            self.model.train(training)
 
     def stream(self, prompts: Sequence[str], decoding: Decoding, *, first_row: int = 0) -> Iterator[Piece]:
         """Pieces of all answers as they come: one for each unfinished row, step by step.
@@ -204,6 +237,13 @@ class Decoder:
     def _text_tokenizer(self) -> Tokenizer:
         assert self.tokenizer is not None, "text needs a Decoder that was given a tokenizer"
         return self.tokenizer
+
+    def _check_sources(self, sources: Sequence[Sequence[int]]) -> None:
+        longest, context = max(map(len, sources)), self.model.spec.context
+        if longest > context:
+            raise BadInput(
+                f"A source has {longest:,} tokens, and the model reads at most {context:,}.", "Shorten the source."
+            )
 
     def _check(self, prompts: Sequence[Sequence[int]]) -> None:
         vocabulary = self.model.spec.vocabulary_size

@@ -278,11 +278,6 @@ def test_other_things_that_cannot_be_used_are_refused():
             arrays.Transformer(SPEC, dtype=dtype)
 
 
-def test_models_that_no_engine_builds_are_refused():
-    with pytest.raises(BadInput, match="encoder-decoders"):
-        arrays.Transformer(SPEC.replace(kind="encoder-decoder", encoder_layers=1))
-
-
 def test_weights_that_do_not_fit_are_refused_and_nothing_changes():
     model = arrays.Transformer(SPEC)
     before = model.parameters.values.copy()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ Rows = list[list[int]]
 
 
 @st.composite
-def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder"), layers: int = 2) -> ModelSpec:
-    """Any small model of A1 to A4: attention, positions, feed-forward and norms in every combination that exists."""
+def specs(
+    draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder", "encoder-decoder"), layers: int = 2
+) -> ModelSpec:
+    """Any small model of A1 to A5: attention, positions, feed-forward and norms in every combination that exists."""
     heads = draw(st.sampled_from([1, 2, 3, 4]))
     kind = draw(st.sampled_from(kinds))
     norm = draw(st.sampled_from(["layer", "rms", "group", "none"]))
@@ -30,6 +32,7 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder"), laye
         "context": 8,
         "width": heads * draw(st.sampled_from([2, 4])),
         "layers": draw(st.integers(1, layers)),
+        "encoder_layers": draw(st.integers(1, layers)) if kind == "encoder-decoder" else 0,
         "heads": heads,
         "key_value_heads": draw(st.sampled_from([n for n in (1, 2, 3, 4) if heads % n == 0])),
         "head_width": draw(st.sampled_from([2, 4])),
@@ -51,7 +54,7 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder"), laye
         "norm_groups": heads if norm == "group" else 1,
         "embedding_norm": norm != "none" and draw(st.booleans()),
         "final_norm": draw(st.booleans()),
-        "parallel_residual": norm_placement == "pre" and draw(st.booleans()),
+        "parallel_residual": norm_placement == "pre" and kind != "encoder-decoder" and draw(st.booleans()),
         "tied_embeddings": draw(st.booleans()),
         "embedding_scale": draw(st.sampled_from([1.0, 2.5])),
         "output_bias": draw(st.booleans()),
@@ -88,13 +91,29 @@ def mixtures(draw: st.DrawFn, layers: int) -> Experts:
     )
 
 
+class Batch(NamedTuple):
+    """Tokens, targets of which the first counts, and which tokens are there (None: all); and so of the source."""
+
+    tokens: Rows
+    targets: Any
+    present: list[list[bool]] | None
+    source: Rows | None
+    source_present: list[list[bool]] | None
+
+    def read(self, convert: Callable[[Any], Any], *, with_present: bool = True) -> dict[str, Any]:
+        """What `forward` takes besides tokens and targets, as the engine takes it."""
+        names = ("present", "source", "source_present") if with_present else ("source", "source_present")
+        found = {name: getattr(self, name) for name in names}
+        return {name: convert(value) for name, value in found.items() if value is not None}
+
+
 @st.composite
-def batches(draw: st.DrawFn, spec: ModelSpec) -> tuple[Rows, Any, list[list[bool]] | None]:
-    """Tokens, targets of which the first counts, and which tokens are there (None: all)."""
+def batches(draw: st.DrawFn, spec: ModelSpec) -> Batch:
+    """Any small batch for this model."""
     rows, length = draw(st.integers(1, 2)), draw(st.integers(1, 6))
     token = st.integers(0, spec.vocabulary_size - 1)
 
-    def table(element: st.SearchStrategy[Any]) -> Any:
+    def table(element: st.SearchStrategy[Any], length: int = length) -> Any:
         return draw(st.lists(st.lists(element, min_size=length, max_size=length), min_size=rows, max_size=rows))
 
     tokens = table(token)
@@ -103,7 +122,14 @@ def batches(draw: st.DrawFn, spec: ModelSpec) -> tuple[Rows, Any, list[list[bool
     else:
         targets = table(st.one_of(token, st.just(-1)))
         targets[0][0] = draw(token)
-    return tokens, targets, table(st.booleans()) if draw(st.booleans()) else None
+    present = table(st.booleans()) if draw(st.booleans()) else None
+    source = source_present = None
+    if spec.kind == "encoder-decoder":
+        source_length = draw(st.integers(1, 4))
+        source = table(token, source_length)
+        if draw(st.booleans()):
+            source_present = [[True, *flags] for flags in table(st.booleans(), source_length - 1)]
+    return Batch(tokens, targets, present, source, source_present)
 
 
 def weights_of(spec: ModelSpec, seed: int) -> dict[str, np.ndarray]:
@@ -145,16 +171,14 @@ def assert_agree(ours: Any, theirs: Any, what: str, floor: float = 0.0) -> None:
         assert apart <= 1e-9 * largest, f"{what}: {apart} apart, where the largest is {largest}"
 
 
-def assert_same_step(engine: Any, spec: ModelSpec, batch: tuple[Rows, Any, Any], seed: int) -> None:
+def assert_same_step(engine: Any, spec: ModelSpec, batch: Batch, seed: int) -> None:
     """Logits, loss, every intermediate value and every gradient of one step are PyTorch's."""
-    tokens, targets, present = batch
     weights = weights_of(spec, seed)
     theirs, ours = reference(spec, weights), engine.Transformer(spec, weights=weights)
-    their_present = None if present is None else torch.tensor(present)
     their_logits, expected = theirs.forward(
-        torch.tensor(tokens), torch.tensor(targets), keep="*", present=their_present
+        torch.tensor(batch.tokens), torch.tensor(batch.targets), keep="*", **batch.read(torch.tensor)
     )
-    logits, details = ours.forward(tokens, targets, keep="*", present=present)
+    logits, details = ours.forward(batch.tokens, batch.targets, keep="*", **batch.read(list))
     theirs.backward(expected)
     ours.backward(details)
 
@@ -173,22 +197,25 @@ def assert_same_step(engine: Any, spec: ModelSpec, batch: tuple[Rows, Any, Any],
         assert_agree(gradients[name], gradient, f"gradient of {name}", floor=1e-5 * max(1.0, largest))
 
 
-def assert_same_training(
-    engine: Any, optimizer: Any, name: str, spec: ModelSpec, batch: tuple[Rows, Any, Any], seed: int
-) -> None:
+def assert_same_training(engine: Any, optimizer: Any, name: str, spec: ModelSpec, batch: Batch, seed: int) -> None:
     """Three steps of training give the losses and every weight that PyTorch's give.
 
     Adam's epsilon is 1e-6 on both sides: a gradient that is zero by mathematics is 1e-16 of rounding in each engine,
     other digits in each, and Adam divides it by epsilon. With 1e-8 that noise alone comes to 1e-9 of a weight.
     """
-    tokens, targets, _ = batch
     options = {} if name == "sgd" else {"epsilon": 1e-6}
     weights = weights_of(spec, seed)
     theirs, ours = reference(spec, weights), engine.Transformer(spec, weights=weights)
     their_optimizer = tensors_optimizer.OPTIMIZERS[name](theirs, 1e-3, **options)
     our_optimizer = optimizer.OPTIMIZERS[name](ours, 1e-3, **options)
     for step in range(3):
-        expected = theirs.train_step(torch.tensor(tokens), torch.tensor(targets), their_optimizer)
-        assert_agree(ours.train_step(tokens, targets, our_optimizer), expected, f"loss {step}", floor=1.0)
+        expected = theirs.train_step(
+            torch.tensor(batch.tokens),
+            torch.tensor(batch.targets),
+            their_optimizer,
+            **batch.read(torch.tensor, with_present=False),
+        )
+        loss = ours.train_step(batch.tokens, batch.targets, our_optimizer, **batch.read(list, with_present=False))
+        assert_agree(loss, expected, f"loss {step}", floor=1.0)
     for name, weight in theirs.weights().items():
         assert_agree(ours.weights()[name], weight, f"{name} after three steps", floor=1.0)

@@ -198,7 +198,8 @@ def test_blocks_of_every_placement(changes: dict[str, Any]):
 def test_embeddings_of_repeated_tokens(positions: str):
     spec = spec_of(positions=positions, embedding_scale=2.5)
     parameters = parameters_of(spec)
-    part, tables, tokens = Embedding(spec, parameters.under("embedding")), Tables(spec), [3, 1, 3, 0]
+    tables, tokens = Tables(spec), [3, 1, 3, 0]
+    part = Embedding(spec, parameters.under("embedding"), parameters["embedding.tokens"])
     own = [parameter for name, parameter in parameters.by_name.items() if name.startswith("embedding")]
     check(lambda: part.forward(tokens, 1, tables, NOTHING), lambda d: part.backward(d, tokens, 1), None, own)
 

@@ -128,7 +128,7 @@ def test_blocks_of_every_placement(changes: dict[str, Any]):
 def test_embeddings_of_repeated_tokens(positions: str):
     spec = spec_of(positions=positions, embedding_scale=2.5)
     parameters = parameters_of(spec)
-    part, tables = Embedding(spec, parameters.under("embedding")), Tables(spec)
+    part, tables = Embedding(spec, parameters.under("embedding"), parameters["embedding.tokens"]), Tables(spec)
     check(lambda: flat(part.forward([3, 1, 3], 1, tables, NOTHING)), own(parameters, "embedding."))
 
 

@@ -24,6 +24,7 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder")) -> M
         "context": 12,
         "width": 12,
         "layers": draw(st.integers(1, 3)),
+        "encoder_layers": draw(st.integers(1, 2)) if kind == "encoder-decoder" else 0,
         "heads": heads,
         "key_value_heads": key_value_heads,
         "head_width": draw(st.sampled_from([4, 6])),
@@ -57,7 +58,7 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder")) -> M
         fields["norm_gain"] = draw(st.booleans())
         fields["norm_bias"] = fields["norm_gain"] and norm in ("layer", "group") and draw(st.booleans())
         fields["embedding_norm"] = draw(st.booleans())
-        fields["parallel_residual"] = draw(st.booleans())
+        fields["parallel_residual"] = kind != "encoder-decoder" and draw(st.booleans())
         if not fields["parallel_residual"]:
             fields["norm_placement"] = draw(st.sampled_from(["pre", "post", "sandwich"]))
     if draw(st.integers(0, 3)) == 0:

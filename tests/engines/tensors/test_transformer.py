@@ -218,11 +218,6 @@ def test_decoding_first_leaves_nothing_that_training_cannot_use() -> None:
     assert model.gradients()
 
 
-def test_what_is_not_built_yet_is_refused_by_name() -> None:
-    with pytest.raises(BadInput, match="encoder-decoders"):
-        Transformer(ModelSpec(**SMALL, kind="encoder-decoder", encoder_layers=1))
-
-
 def test_too_many_tokens_and_unknown_values_are_bad_input() -> None:
     model = Transformer(ModelSpec(**SMALL))
     with pytest.raises(BadInput, match="9 tokens were given at once, and there is room for 8"):

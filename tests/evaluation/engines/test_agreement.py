@@ -78,9 +78,9 @@ def test_a_model_that_no_memory_holds_is_refused_before_it_is_drawn():
         compare_step(preset("llama3-70b"), ALL, rows=1, length=16, longest_step=1e9)
 
 
-def test_a_model_that_no_engine_builds_is_refused():
+def test_a_model_that_reads_a_source_is_refused():
     small = preset("digits").replace(kind="encoder-decoder", encoder_layers=1, head="language", classes=0)
-    with pytest.raises(BadInput, match="encoder-decoders"):
+    with pytest.raises(BadInput, match="encoder-decoder"):
         compare_step(small, ALL, rows=1, length=4)
 
 

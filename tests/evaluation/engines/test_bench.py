@@ -119,7 +119,7 @@ def test_a_trial_that_an_engine_refuses_gives_its_sentence():
     refused = replace(SMALL, model=SMALL.model | {"kind": "encoder-decoder", "encoder_layers": 1})
     said = measured_apart(refused)
     assert isinstance(said, str)
-    assert "encoder-decoders" in said
+    assert "no source, which an encoder-decoder reads" in said
 
 
 def test_a_trial_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ them, (batch, length, heads, head_width), and the products over heads read and w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from glassbox.engines.arrays.positions import rotate, rotate_backward
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
 
+if TYPE_CHECKING:
+    from glassbox.engines.arrays.cross_attention import Source
+
 
 @dataclass(slots=True)
 class Surroundings:
@@ -30,6 +34,7 @@ class Surroundings:
     bias:   added to the scores, broadcast to (batch, heads, length, keys); -inf where a token must not look.
     present: (batch * length,), which tokens are no padding; None when all are there.
     d_relative: (heads, length, keys), gets the gradients of what relative positions add to the scores.
+    source: what the encoder has read, for cross-attention.
     """
 
     tokens: Tokens
@@ -38,6 +43,7 @@ class Surroundings:
     cache: Cache | None = None
     present: NDArray[np.bool_] | None = None
     d_relative: Array | None = None
+    source: Source | None = None
 
 
 class Attention:
@@ -108,21 +114,9 @@ class Attention:
         d_queries, d_keys, d_values = self._parts(d_joint)
         np.matmul(d_scores, self.keys, out=d_queries)
         d_queries *= self.scale
-        self._product_by_group(d_scores, self.queries, d_keys)
-        self._product_by_group(self.weights, d_mixed, d_values)
+        product_by_group(d_scores, self.queries, d_keys)
+        product_by_group(self.weights, d_mixed, d_values)
         return self._project_backward(d_joint)
-
-    def _product_by_group(self, of_scores: Array, of_queries: Array, out: Array) -> None:
-        """out = of_scores^T of_queries, summed over the heads that share a key.
-
-        (batch, heads, length, keys), (batch, heads, length, head_width) -> (batch, key_value_heads, keys, head_width)
-        """
-        if self.sharing == 1:
-            np.matmul(of_scores.swapaxes(2, 3), of_queries, out=out)
-            return
-        each = of_scores.swapaxes(2, 3) @ of_queries  # (batch, heads, keys, head_width)
-        batch, _, keys, head_width = each.shape
-        each.reshape(batch, self.key_value_heads, self.sharing, keys, head_width).sum(2, out=out)
 
     def _project(self, x: Array, keep: Keep) -> tuple[Array, Array, Array]:
         """(batch * length, width) -> queries, keys, values, each (batch, its heads, length, head_width)."""
@@ -171,6 +165,19 @@ class Attention:
         by_head = joint.swapaxes(1, 2)
         turning = self.heads + self.key_value_heads
         return by_head[:, : self.heads], by_head[:, self.heads : turning], by_head[:, turning:]
+
+
+def product_by_group(of_scores: Array, of_queries: Array, out: Array) -> None:
+    """out = of_scores^T of_queries, summed over the heads that share a key.
+
+    (batch, heads, length, keys), (batch, heads, length, head_width) -> (batch, key_value_heads, keys, head_width)
+    """
+    if out.shape[1] == of_scores.shape[1]:
+        np.matmul(of_scores.swapaxes(2, 3), of_queries, out=out)
+        return
+    each = of_scores.swapaxes(2, 3) @ of_queries  # (batch, heads, keys, head_width)
+    batch, _, keys, head_width = each.shape
+    each.reshape(batch, out.shape[1], -1, keys, head_width).sum(2, out=out)
 
 
 def softmax(scores: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glassbox.engines.arrays.attention import Attention, Surroundings
+from glassbox.engines.arrays.cross_attention import CrossAttention
 from glassbox.engines.arrays.experts import MixtureOfExperts
 from glassbox.engines.arrays.feedforward import feedforward
 from glassbox.engines.arrays.normalization import norm
@@ -19,6 +20,8 @@ class Block:
     sandwich: x + output_norm(part(norm(x)))        CogView, Gemma 2
     parallel: x + attention(norm(x)) + feedforward(norm'(x))    GPT-J, NeoX
 
+    In the decoder of an encoder-decoder cross-attention stands between the two, with norms of its own.
+
     In the backward pass an addition hands its gradient to both sides: to the part, and past it.
     """
 
@@ -27,6 +30,12 @@ class Block:
         self.parallel = spec.parallel_residual
         self.attention_norm = norm(spec, parameters.under("attention_norm"))
         self.attention = Attention(spec, layer, parameters.under("attention"))
+        self.cross_attention = None
+        if spec.kind == "encoder-decoder":
+            self.cross_attention = CrossAttention(spec, layer, parameters.under("cross_attention"))
+            self.cross_attention_norm = norm(spec, parameters.under("cross_attention_norm"))
+            if spec.norm_placement == "sandwich":
+                self.cross_attention_output_norm = norm(spec, parameters.under("cross_attention_output_norm"))
         self.feedforward_norm = norm(spec, parameters.under("feedforward_norm"))
         network = MixtureOfExperts if spec.has_experts(layer) else feedforward
         self.feedforward = network(spec, parameters.under("feedforward"))
@@ -44,6 +53,11 @@ class Block:
             keep("attention_residual", x)
             if self.placement == "post":
                 x = self.attention_norm.forward(x, keep.under("attention_norm"))
+            if self.cross_attention is not None:
+                x = x + self._cross_attention(self.cross_attention, x, around, keep)
+                keep("cross_attention_residual", x)
+                if self.placement == "post":
+                    x = self.cross_attention_norm.forward(x, keep.under("cross_attention_norm"))
             x = x + self._feedforward(x, around, keep)
             if self.placement == "post":
                 x = self.feedforward_norm.forward(x, keep.under("feedforward_norm"))
@@ -57,6 +71,10 @@ class Block:
         if self.placement == "post":
             d_x = self.feedforward_norm.backward(d_x)
         d_x = d_x + self._feedforward_backward(d_x)
+        if self.cross_attention is not None:
+            if self.placement == "post":
+                d_x = self.cross_attention_norm.backward(d_x)
+            d_x = d_x + self._cross_attention_backward(self.cross_attention, d_x)
         if self.placement == "post":
             d_x = self.attention_norm.backward(d_x)
         return d_x + self._attention_backward(d_x)
@@ -75,6 +93,22 @@ class Block:
             d_x = self.attention_output_norm.backward(d_x)
         d_x = self.attention.backward(d_x)
         return d_x if self.placement == "post" else self.attention_norm.backward(d_x)
+
+    def _cross_attention(self, cross: CrossAttention, x: Array, around: Surroundings, keep: Keep) -> Array:
+        """What cross-attention adds to the stream."""
+        assert around.source is not None  # the network sees to it
+        if self.placement != "post":
+            x = self.cross_attention_norm.forward(x, keep.under("cross_attention_norm"))
+        x = cross.forward(x, around.source, keep.under("cross_attention"))
+        if self.placement == "sandwich":
+            x = self.cross_attention_output_norm.forward(x, keep.under("cross_attention_output_norm"))
+        return x
+
+    def _cross_attention_backward(self, cross: CrossAttention, d_x: Array) -> Array:
+        if self.placement == "sandwich":
+            d_x = self.cross_attention_output_norm.backward(d_x)
+        d_x = cross.backward(d_x)
+        return d_x if self.placement == "post" else self.cross_attention_norm.backward(d_x)
 
     def _feedforward(self, x: Array, around: Surroundings, keep: Keep) -> Array:
         """What the feed-forward network adds to the stream."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import DTypeLike
 
 from glassbox.engines.arrays.parameters import Array
 from glassbox.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from glassbox.engines.arrays.cross_attention import Source
 
 
 class Cache:
@@ -18,6 +23,7 @@ class Cache:
         self.values: Array = np.zeros(shape, dtype)
         self.capacity = capacity
         self.length = 0
+        self.source: Source | None = None  # of an encoder-decoder: what was read before writing began
 
     def extend(self, layer: int, keys: Array, values: Array) -> tuple[Array, Array]:
         """Write what new tokens add, (batch, key_value_heads, new, head_width) each; return all there is so far.

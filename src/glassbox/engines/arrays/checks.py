@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from glassbox.engines.arrays.parameters import Array, Tokens
-from glassbox.engines.checks import check_names, check_weights
+from glassbox.engines.checks import check_names, check_source, check_source_rows, check_weights
 from glassbox.engines.interface import IGNORED
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, weight_shapes
@@ -73,6 +73,22 @@ def checked_present(present: ArrayLike, batch: int, end: int) -> NDArray[np.bool
     if flags.shape != (batch, end):
         raise BadInput(f"`present` has the shape {flags.shape}, and the tokens have {(batch, end)}.", remedy)
     return flags
+
+
+def checked_source(
+    source: ArrayLike | None, present: ArrayLike | None, spec: ModelSpec, *, rows: int, held: bool
+) -> tuple[Tokens | None, NDArray[np.bool_] | None]:
+    """What an encoder-decoder reads, and which of it is there. Raises BadInput as `check_source` and as for tokens.
+
+    rows: of tokens; held: the cache has a source.
+    """
+    ids = None if source is None else checked_tokens(source, spec.context, 0, spec)
+    check_source(spec, rows=rows, source_rows=None if ids is None else len(ids), held=held)
+    if ids is None or present is None:
+        return ids, None
+    flags = checked_present(present, *ids.shape)
+    check_source_rows([bool(row.any()) for row in flags])
+    return ids, flags
 
 
 def checked_weights(weights: Mapping[str, Any], spec: ModelSpec) -> dict[str, Array]:

@@ -14,10 +14,10 @@ from glassbox.spec import ModelSpec
 class Embedding:
     """Each token's row of a table, times the scale, plus its position's row (learned and sinusoidal positions)."""
 
-    def __init__(self, spec: ModelSpec, parameters: Parameters) -> None:
+    def __init__(self, spec: ModelSpec, parameters: Parameters, prefix: str = "") -> None:
         self.scale = spec.embedding_scale
-        self.tokens = parameters["embedding.tokens"]
-        self.positions = parameters.get("embedding.positions")
+        self.tokens = parameters["embedding.tokens"]  # which an encoder shares with its decoder
+        self.positions = parameters.get(f"{prefix}embedding.positions")
         self.sinusoidal = spec.positions == "sinusoidal"
 
     def forward(self, tokens: Tokens, start: int, tables: Tables, keep: Keep) -> Array:

@@ -5,67 +5,46 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from glassbox.engines.arrays.attention import Surroundings
-from glassbox.engines.arrays.block import Block
 from glassbox.engines.arrays.cache import Cache
-from glassbox.engines.arrays.embedding import Embedding, Output
-from glassbox.engines.arrays.experts import MixtureOfExperts
+from glassbox.engines.arrays.cross_attention import Source
+from glassbox.engines.arrays.embedding import Output
 from glassbox.engines.arrays.loss import cross_entropy, cross_entropy_backward
-from glassbox.engines.arrays.normalization import Unchanged, norm
 from glassbox.engines.arrays.parameters import Array, Parameters, Tokens
-from glassbox.engines.arrays.positions import Tables
-from glassbox.engines.arrays.relative_positions import RelativePositions
+from glassbox.engines.arrays.stack import Stack
 from glassbox.engines.values import NOTHING, Keep
 from glassbox.spec import ModelSpec
 
 
 class Network:
-    """Embedding, blocks and output over the given parameters. Each part holds what its backward pass needs."""
+    """A stack and an output over the given parameters, and in an encoder-decoder a second stack beside the first.
+
+    Each part holds what its backward pass needs.
+    """
 
     def __init__(self, spec: ModelSpec, parameters: Parameters) -> None:
         self.spec = spec
         self.parameters = parameters
-        self.tables = Tables(spec, parameters.values.dtype)
-        self.embedding = Embedding(spec, parameters)
-        self.embedding_norm = norm(spec, parameters.under("embedding_norm")) if spec.embedding_norm else Unchanged()
-        relative = spec.positions == "relative"
-        self.relative = RelativePositions(spec, parameters.under("relative_positions")) if relative else None
-        self.blocks = [Block(spec, layer, parameters.under(f"blocks.{layer}")) for layer in range(spec.layers)]
-        self.final_norm = norm(spec, parameters.under("final_norm")) if spec.final_norm else Unchanged()
+        self.stack = Stack(spec, parameters)
+        self.encoder = Stack(spec.encoder, parameters, "encoder.") if spec.kind == "encoder-decoder" else None
         self.output = Output(spec, parameters)
-        feedforwards = [block.feedforward for block in self.blocks]
-        self.mixtures = [part for part in feedforwards if isinstance(part, MixtureOfExperts)]
+        self.mixtures = self.stack.mixtures + (self.encoder.mixtures if self.encoder else [])
 
     def forward(
         self,
         tokens: Tokens,
         *,
         present: NDArray[np.bool_] | None = None,
+        source: Tokens | None = None,
+        source_present: NDArray[np.bool_] | None = None,
         cache: Cache | None = None,
         keep: Keep = NOTHING,
     ) -> Array:
         """Ids (batch, length) -> logits (batch * length, vocabulary), or (batch, classes) of a classifier."""
-        batch, length = tokens.shape
-        start = 0 if cache is None else cache.length
-        end = start + length
-        x = self.embedding.forward(tokens, start, self.tables, keep.under("embedding"))  # (batch * length, width)
-        x = self.embedding_norm.forward(x, keep.under("embedding_norm"))
-        rotary = self.tables.rotary(start, end) if self.spec.positions == "rotary" else None
-        self.around = around = Surroundings(
-            tokens,
-            rotary,
-            bias=self._bias(start, end, present),
-            cache=cache,
-            present=None if present is None else present[:, start:].reshape(-1),
-            d_relative=np.zeros((self.spec.heads, length, end), x.dtype) if self.relative else None,
-        )
-        for layer, block in enumerate(self.blocks):
-            x = block.forward(x, around, keep.under(f"blocks.{layer}"))
-        if cache is not None:
-            cache.length = end
-        x = self.final_norm.forward(x, keep.under("final_norm"))
+        self.shape = tokens.shape
+        self.heard = self._hear(source, source_present, cache, keep)
+        x = self.stack.forward(tokens, present=present, source=self.heard, cache=cache, keep=keep)
         if self.spec.head == "classes":
-            x = x.reshape(batch, length, -1)[:, 0]  # a classifier reads its first token
+            x = x.reshape(*self.shape, -1)[:, 0]  # a classifier reads its first token
         logits = self.output.forward(x)
         keep("logits", logits)
         return logits
@@ -81,30 +60,25 @@ class Network:
         d_logits = cross_entropy_backward(self.probabilities, self.targets, self.counted)
         d_x = self.output.backward(d_logits)
         if self.spec.head == "classes":
-            batch, length = self.embedding.ids.shape
+            batch, length = self.shape
             d_first, d_x = d_x, np.zeros((batch, length, self.spec.width), d_x.dtype)
             d_x[:, 0] = d_first
             d_x = d_x.reshape(batch * length, -1)
-        d_x = self.final_norm.backward(d_x)
-        for block in reversed(self.blocks):
-            d_x = block.backward(d_x)
-        if self.relative is not None and self.around.d_relative is not None:
-            self.relative.backward(self.around.d_relative)
-        self.embedding.backward(self.embedding_norm.backward(d_x))
+        self.stack.backward(d_x)
+        if self.encoder is not None and self.heard is not None:
+            self.encoder.backward(self.heard.d_encoded)
 
-    def _bias(self, start: int, end: int, present: NDArray[np.bool_] | None) -> Array | None:
-        """What is added to the scores, or None where every token may look at all."""
-        spec = self.spec
-        ahead = spec.causal and end > start + 1
-        windowed = spec.window is not None and spec.window < end
-        if not (ahead or windowed or spec.positions in ("alibi", "relative") or present is not None):
-            return None
-        bias = self.tables.bias(start, end)  # (heads or 1, length, keys)
-        if self.relative is not None:
-            bias = bias + self.relative.forward(start, end)  # (heads, length, keys)
-        if present is None:
-            return bias
-        # A token always sees itself, so that a row of padding has something to average and yields no NaN.
-        itself = np.arange(start, end)[:, None] == np.arange(end)
-        seen = present[:, None, None, :] | itself  # (batch, 1, length, keys)
-        return np.where(seen, bias, -np.inf).astype(bias.dtype)  # (batch, heads or 1, length, keys)
+    def _hear(
+        self, source: Tokens | None, present: NDArray[np.bool_] | None, cache: Cache | None, keep: Keep
+    ) -> Source | None:
+        """What the encoder has read, from the cache if it is there; None in other kinds of models."""
+        if self.encoder is None or source is None:
+            return None if cache is None else cache.source
+        encoded = self.encoder.forward(source, present=present, keep=keep.under("encoder"))
+        bias = None
+        if present is not None:
+            bias = np.where(present, 0, -np.inf).astype(encoded.dtype)[:, None, None]  # (batch, 1, 1, source_length)
+        heard = Source(encoded, len(source), bias, np.zeros_like(encoded), held=None if cache is None else {})
+        if cache is not None:
+            cache.source = heard
+        return heard

@@ -23,6 +23,8 @@ Tokens = NDArray[np.integer[Any]]
 FUSED = {
     "query_key_value": ("query", "key", "value"),
     "query_key_value_bias": ("query_bias", "key_bias", "value_bias"),
+    "key_value": ("key", "value"),
+    "key_value_bias": ("key_bias", "value_bias"),
     "gate_up": ("gate", "up"),
     "gate_up_bias": ("gate_bias", "up_bias"),
 }
@@ -107,7 +109,8 @@ def _parts(name: str) -> list[str]:
 
 def _neighbours_together(names: dict[str, tuple[int, ...]]) -> Iterator[str]:
     """All names, those that are fused one right after another."""
-    group_of = {part: group for group in FUSED.values() for part in group}
+    # The largest group that a part is in: what is fused of cross-attention stands at the end of it.
+    group_of = {part: group for group in sorted(FUSED.values(), key=len) for part in group}
     for name in names:
         owner, _, last = name.rpartition(".")
         group = [f"{owner}.{part}" for part in group_of.get(last, (last,))] if owner else [name]

@@ -46,6 +46,8 @@ class Shares:
         counted: int,
         *,
         present: NDArray[np.bool_] | None,
+        source: Tokens | None,
+        source_present: NDArray[np.bool_] | None,
         cache: Cache | None,
         keep: Keep,
     ) -> tuple[Array, np.floating | None, np.floating | None]:
@@ -54,7 +56,7 @@ class Shares:
         With targets and experts, their load-balancing loss too.
         """
         own, rows = self.networks[0], len(tokens)
-        self._numbers = tokens.size * own.spec.width
+        self._numbers = (tokens.size + (0 if source is None else source.size)) * own.spec.width
         self._used = shares = self._worth(rows) if cache is None and keep is NOTHING else 1
         while len(self.networks) < shares:
             weights = own.parameters.values
@@ -62,8 +64,15 @@ class Shares:
 
         def run(share: int) -> tuple[Array, np.floating | None]:
             network, begin, end = self.networks[share], rows * share // shares, rows * (share + 1) // shares
-            there = None if present is None else present[begin:end]
-            logits = network.forward(tokens[begin:end], present=there, cache=cache, keep=keep)
+            part = slice(begin, end)
+            logits = network.forward(
+                tokens[part],
+                present=None if present is None else present[part],
+                source=None if source is None else source[part],
+                source_present=None if source_present is None else source_present[part],
+                cache=cache,
+                keep=keep,
+            )
             if targets is None:
                 return logits, None
             each = len(targets) // rows  # targets of one row of the batch

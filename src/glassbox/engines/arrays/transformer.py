@@ -20,6 +20,7 @@ from glassbox.engines.arrays.cache import Cache
 from glassbox.engines.arrays.checks import (
     checked_dtype,
     checked_present,
+    checked_source,
     checked_targets,
     checked_tokens,
     checked_weights,
@@ -27,7 +28,7 @@ from glassbox.engines.arrays.checks import (
 from glassbox.engines.arrays.network import Network
 from glassbox.engines.arrays.parameters import Array, Parameters, Tokens
 from glassbox.engines.arrays.shares import Shares
-from glassbox.engines.checks import check_prompt, check_spec
+from glassbox.engines.checks import check_prompt
 from glassbox.engines.initialization import initial_weights
 from glassbox.engines.interface import Details
 from glassbox.engines.values import NOTHING, keeping, value_shapes
@@ -35,7 +36,7 @@ from glassbox.spec import ModelSpec
 
 
 class Transformer(interface.Transformer):
-    """A decoder or an encoder of any spec.
+    """A model of any spec.
 
     seed or weights: where the weights come from: drawn by `initial_weights`, or given by canonical name.
     dtype:           float32 or float64, of everything that is computed.
@@ -53,7 +54,6 @@ class Transformer(interface.Transformer):
         dtype: DTypeLike = np.float32,
         threads: int | None = None,
     ) -> None:
-        check_spec(spec)
         self.spec = spec
         self.parameters = Parameters(spec, checked_dtype(dtype))
         self.shares = Shares(Network(spec, self.parameters), threads or _processors())
@@ -72,12 +72,15 @@ class Transformer(interface.Transformer):
         *,
         keep: Iterable[str] = (),
         present: ArrayLike | None = None,
+        source: ArrayLike | None = None,
+        source_present: ArrayLike | None = None,
         cache: Cache | None = None,
     ) -> tuple[Array, Details]:
         """See `interface.Transformer.forward`; here besides:
 
         present: (batch, length), True for a real token, False for padding that nobody may look at.
-        cache:   what was read before; `tokens` continue it and are added to it.
+        cache:   what was read before; `tokens` continue it and are added to it. It holds the source too, which is given
+                 with the first tokens only.
         """
         start, room = 0, self.spec.context
         if cache is not None:
@@ -85,12 +88,26 @@ class Transformer(interface.Transformer):
         ids = checked_tokens(tokens, room, start, self.spec)
         batch, length = ids.shape
         flags = None if present is None else checked_present(present, batch, start + length)
+        read, read_flags = checked_source(
+            source, source_present, self.spec, rows=batch, held=cache is not None and cache.source is not None
+        )
         places, counted = (None, 0) if targets is None else checked_targets(targets, batch, length, self.spec)
         collect = keeping(self.spec, keep)
         if collect is not NOTHING:
-            collect.values = Snapshots(value_shapes(self.spec, batch, length))
+            heard = None if cache is None or cache.source is None else len(cache.source.encoded) // batch
+            source_length = read.shape[1] if read is not None else heard or 1
+            collect.values = Snapshots(value_shapes(self.spec, batch, length, source_length))
 
-        logits, loss, balance = self.shares.forward(ids, places, counted, present=flags, cache=cache, keep=collect)
+        logits, loss, balance = self.shares.forward(
+            ids,
+            places,
+            counted,
+            present=flags,
+            source=read,
+            source_present=read_flags,
+            cache=cache,
+            keep=collect,
+        )
         if self.spec.head == "language":
             logits = logits.reshape(batch, length, -1)
         details = Details(loss, collect.values, balance)
@@ -123,7 +140,12 @@ class Transformer(interface.Transformer):
         self.has_gradients = False  # the next backward pass begins at zero
 
     def generate(
-        self, prompt: Sequence[int], max_tokens: int, choose: Callable[[Array], int] | None = None
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        choose: Callable[[Array], int] | None = None,
+        *,
+        source: Sequence[int] | None = None,
     ) -> list[int]:
         """See `interface.Transformer.generate`; here each token is read once, as long as all of them fit the context.
 
@@ -135,13 +157,14 @@ class Transformer(interface.Transformer):
         cached = min(max_tokens, self.spec.context + 1 - len(tokens)) if self.spec.causal else 0
         if cached > 0:
             cache = Cache(self.spec, 1, len(tokens) + cached, self.dtype)
-            unread = tokens
+            unread, read = tokens, None if source is None else self.batch([source])
             for _ in range(cached):
-                logits, _ = self.forward(self.batch([unread]), cache=cache)
+                logits, _ = self.forward(self.batch([unread]), source=read, cache=cache)
+                read = None  # the cache holds it now
                 unread = [choose(logits[0][-1])]
                 tokens.extend(unread)
         # Beyond the context every token moves to another position, so that nothing computed before is of use.
-        return super().generate(tokens, max_tokens - max(cached, 0), choose)
+        return super().generate(tokens, max_tokens - max(cached, 0), choose, source=source)
 
     def batch(self, rows: Sequence[Sequence[int]]) -> Tokens:
         return np.array(rows, np.int64)

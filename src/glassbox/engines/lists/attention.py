@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import add
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from glassbox.engines.lists.cache import Cache, Heads
 from glassbox.engines.lists.embedding import scattered
@@ -17,6 +17,9 @@ from glassbox.engines.lists.positions import Turn, rotate, rotate_backward
 from glassbox.engines.lists.relative_positions import RelativePositions
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from glassbox.engines.lists.cross_attention import Source
 
 
 @dataclass(slots=True)
@@ -30,6 +33,7 @@ class Surroundings:
     visible: for each query, the positions of the keys that it may look at.
     present: which of the tokens are no padding, (length,); None when all are there.
     relative: what is added to a score for the distance between query and key, with relative positions.
+    source:  what the encoder has read, for cross-attention.
     """
 
     tokens: Sequence[int]
@@ -40,6 +44,7 @@ class Surroundings:
     cache: Cache | None
     present: Sequence[int] | None = None
     relative: RelativePositions | None = None
+    source: Source | None = None
 
 
 def softmax(scores: Vector) -> Vector:
@@ -85,20 +90,39 @@ class Attention:
         self.value_embedding = parameters.get("value_embedding")
 
     def forward(self, x: Matrix, around: Surroundings, keep: Keep) -> tuple[Matrix, Saved]:
-        """y = join(softmax(Q Kᵀ / √head_width + bias) V) Oᵀ: (length, width) -> the same"""
+        """y = join(softmax(scale · Q Kᵀ + bias) V) Oᵀ: (length, width) -> the same"""
         queries = self._split(linear(x, self.query, self.query_bias))  # (heads, length, head_width)
         keys = self._split(linear(x, self.key, self.key_bias))  # (key_value_heads, length, head_width)
         values = self._split(self._values(x, around))  # (key_value_heads, length, head_width)
         if self.query_norm is not None or around.turns is not None:
             keep("projected_queries", queries)
             keep("projected_keys", keys)
-        queries, query_norms = _turned(queries, around, self.query_norm)
-        keys, key_norms = _turned(keys, around, self.key_norm)
+        queries, query_norms = turned(queries, around, self.query_norm)
+        keys, key_norms = turned(keys, around, self.key_norm)
         keep("queries", queries)
         keep("keys", keys)
         keep("values", values)
         if around.cache is not None:
             keys, values = around.cache.extend(self.layer, keys, values)
+        output, joined, weights = self._gather(queries, keys, values, around, keep)
+        return output, self.Saved(x, query_norms, key_norms, queries, keys, values, weights, joined)
+
+    def backward(self, d_output: Matrix, saved: Saved, around: Surroundings) -> Matrix:
+        """The chain above, from its end."""
+        d_queries, d_keys, d_values = self._gather_backward(d_output, saved, around)
+        d_query = join(turned_backward(d_queries, saved.query_norms, around, self.query_norm))
+        d_key = join(turned_backward(d_keys, saved.key_norms, around, self.key_norm))
+        d_x = linear_backward(d_query, saved.x, self.query, self.query_bias)  # (length, width)
+        d_x = added(d_x, linear_backward(d_key, saved.x, self.key, self.key_bias))
+        return added(d_x, self._values_backward(join(d_values), saved.x, around))
+
+    def _gather(
+        self, queries: Heads, keys: Heads, values: Heads, around: Surroundings, keep: Keep
+    ) -> tuple[Matrix, Matrix, list[Matrix]]:
+        """From queries, keys and values to the output, (length, width).
+
+        Returns with it what the output matrix read, (length, heads * head_width), and the weights.
+        """
         shared = [head // self.sharing for head in range(self.heads)]  # the keys and values that a head reads
         heads = [self._mix(queries[h], keys[s], values[s], around, h) for h, s in enumerate(shared)]
         mixed, scores, weights = map(list, zip(*heads, strict=True))
@@ -107,32 +131,28 @@ class Attention:
         if keep.wants("weights"):
             keep("weights", [_whole(rows, around.visible, len(keys[0]), 0.0) for rows in weights])
         keep("mixed", mixed)
-        joined = _join(mixed)  # (length, heads * head_width)
+        joined = join(mixed)  # (length, heads * head_width)
         output = linear(joined, self.output, self.output_bias)  # (length, width)
         keep("output", output)
-        return output, self.Saved(x, query_norms, key_norms, queries, keys, values, weights, joined)
+        return output, joined, weights
 
-    def backward(self, d_output: Matrix, saved: Saved, around: Surroundings) -> Matrix:
-        """The chain above, from its end; a key that several heads share gets the sum of their gradients."""
+    def _gather_backward(self, d_output: Matrix, saved: Saved, around: Surroundings) -> tuple[Heads, Heads, Heads]:
+        """To queries, keys and values; a key that several heads share gets the sum of their gradients."""
         d_mixed = self._split(linear_backward(d_output, saved.joined, self.output, self.output_bias))
         d_queries: Heads = []
-        d_keys = [[[0.0] * self.head_width for _ in saved.x] for _ in range(self.key_value_heads)]
-        d_values = [[[0.0] * self.head_width for _ in saved.x] for _ in range(self.key_value_heads)]
+        d_keys = [[[0.0] * self.head_width for _ in keys] for keys in saved.keys]
+        d_values = [[[0.0] * self.head_width for _ in keys] for keys in saved.keys]
         for head in range(self.heads):
             shared = head // self.sharing
             d_queries.append(
                 self._mix_backward(d_mixed[head], saved, around, head, d_keys=d_keys[shared], d_values=d_values[shared])
             )
-        d_query = _join(_turned_backward(d_queries, saved.query_norms, around, self.query_norm))
-        d_key = _join(_turned_backward(d_keys, saved.key_norms, around, self.key_norm))
-        d_x = linear_backward(d_query, saved.x, self.query, self.query_bias)  # (length, width)
-        d_x = added(d_x, linear_backward(d_key, saved.x, self.key, self.key_bias))
-        return added(d_x, self._values_backward(_join(d_values), saved.x, around))
+        return d_queries, d_keys, d_values
 
     def _mix(
         self, queries: Matrix, keys: Matrix, values: Matrix, around: Surroundings, head: int
     ) -> tuple[Matrix, Matrix, Matrix]:
-        """One head: sᵢⱼ = qᵢ·kⱼ / √head_width - slope |i - j| + relative[i - j], w = softmax(s), yᵢ = Σⱼ wᵢⱼ vⱼ
+        """One head: sᵢⱼ = scale · qᵢ·kⱼ - slope |i - j| + relative[i - j], w = softmax(s), yᵢ = Σⱼ wᵢⱼ vⱼ
 
         No score is computed for a key that the query may not look at. Returns y, (length, head_width), and s and w,
         a row for each query and in it a number for each key that it sees.
@@ -155,7 +175,7 @@ class Attention:
     def _mix_backward(
         self, d_mixed: Matrix, saved: Saved, around: Surroundings, head: int, *, d_keys: Matrix, d_values: Matrix
     ) -> Matrix:
-        """dwᵢⱼ = dyᵢ·vⱼ, dvⱼ += wᵢⱼ dyᵢ, ds = softmax'(dw) / √head_width, dqᵢ = Σⱼ dsᵢⱼ kⱼ, dkⱼ += dsᵢⱼ qᵢ
+        """dwᵢⱼ = dyᵢ·vⱼ, dvⱼ += wᵢⱼ dyᵢ, ds = scale · softmax'(dw), dqᵢ = Σⱼ dsᵢⱼ kⱼ, dkⱼ += dsᵢⱼ qᵢ
 
         Adds to d_keys and d_values, (length, head_width) each; returns the gradient of the queries, of that shape too.
         """
@@ -206,7 +226,7 @@ class HeadNorm(Norm):
         self.bias = None
 
 
-def _turned(heads: Heads, around: Surroundings, norm: HeadNorm | None) -> tuple[Heads, list[NormSaved]]:
+def turned(heads: Heads, around: Surroundings, norm: HeadNorm | None) -> tuple[Heads, list[NormSaved]]:
     """Queries or keys, (their heads, length, head_width), normalised and rotated where the spec says so."""
     saved: list[NormSaved] = []
     if norm is not None:
@@ -217,7 +237,7 @@ def _turned(heads: Heads, around: Surroundings, norm: HeadNorm | None) -> tuple[
     return heads, saved
 
 
-def _turned_backward(d_heads: Heads, saved: list[NormSaved], around: Surroundings, norm: HeadNorm | None) -> Heads:
+def turned_backward(d_heads: Heads, saved: list[NormSaved], around: Surroundings, norm: HeadNorm | None) -> Heads:
     """Turned back, then back through the norm."""
     if around.turns is not None:
         d_heads = [rotate_backward(d_vectors, around.turns) for d_vectors in d_heads]
@@ -226,7 +246,7 @@ def _turned_backward(d_heads: Heads, saved: list[NormSaved], around: Surrounding
     return d_heads
 
 
-def _join(heads: Heads) -> Matrix:
+def join(heads: Heads) -> Matrix:
     """(heads, length, head_width) -> (length, heads * head_width)"""
     return [[number for vector in vectors for number in vector] for vectors in zip(*heads, strict=True)]
 

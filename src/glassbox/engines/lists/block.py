@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from glassbox.engines.lists.attention import Attention, Surroundings
+from glassbox.engines.lists.cross_attention import CrossAttention
 from glassbox.engines.lists.experts import MixtureOfExperts
 from glassbox.engines.lists.feedforward import FeedForward, GatedFeedForward
 from glassbox.engines.lists.linear import added
@@ -29,6 +30,8 @@ class Block:
     post:     norm(x + part(x))                     the original transformer, BERT
     sandwich: x + output_norm(part(norm(x)))        CogView, Gemma 2
     parallel: x + attention(norm(x)) + feedforward(norm'(x))    GPT-J, NeoX
+
+    In the decoder of an encoder-decoder cross-attention stands between the two, with norms of its own.
     """
 
     class Saved(NamedTuple):
@@ -38,12 +41,20 @@ class Block:
         feedforward: PartSaved
         norm_after_attention: NormSaved  # with norms placed `post`
         norm_after_feedforward: NormSaved
+        cross_attention: PartSaved | None = None
+        norm_after_cross_attention: NormSaved = []  # noqa: RUF012  (never written into)
 
     def __init__(self, spec: ModelSpec, layer: int, parameters: Parameters) -> None:
         self.placement = spec.norm_placement
         self.parallel = spec.parallel_residual
         self.attention_norm = norm(spec, parameters.under("attention_norm"))
         self.attention = Attention(spec, layer, parameters.under("attention"))
+        self.cross_attention = None
+        if spec.kind == "encoder-decoder":
+            self.cross_attention = CrossAttention(spec, layer, parameters.under("cross_attention"))
+            self.cross_attention_norm = norm(spec, parameters.under("cross_attention_norm"))
+            if spec.norm_placement == "sandwich":
+                self.cross_attention_output_norm = norm(spec, parameters.under("cross_attention_output_norm"))
         self.feedforward_norm = norm(spec, parameters.under("feedforward_norm"))
         network = GatedFeedForward if spec.gated else FeedForward
         if spec.has_experts(layer):
@@ -56,6 +67,8 @@ class Block:
     def forward(self, x: Matrix, around: Surroundings, keep: Keep) -> tuple[Matrix, Saved]:
         """(length, width) -> the same."""
         after_attention: NormSaved = []
+        after_cross: NormSaved = []
+        cross_attention: PartSaved | None = None
         after_feedforward: NormSaved = []
         attended, attention = self._attention(x, around, keep)
         if self.parallel:
@@ -66,12 +79,18 @@ class Block:
             keep("attention_residual", x)
             if self.placement == "post":
                 x, after_attention = self.attention_norm.forward(x, keep.under("attention_norm"))
+            if self.cross_attention is not None:
+                crossed, cross_attention = self._cross_attention(self.cross_attention, x, around, keep)
+                x = added(x, crossed)
+                keep("cross_attention_residual", x)
+                if self.placement == "post":
+                    x, after_cross = self.cross_attention_norm.forward(x, keep.under("cross_attention_norm"))
             fed, feedforward = self._feedforward(x, around, keep)
             x = added(x, fed)
             if self.placement == "post":
                 x, after_feedforward = self.feedforward_norm.forward(x, keep.under("feedforward_norm"))
         keep("residual", x)
-        return x, self.Saved(attention, feedforward, after_attention, after_feedforward)
+        return x, self.Saved(attention, feedforward, after_attention, after_feedforward, cross_attention, after_cross)
 
     def backward(self, d_x: Matrix, saved: Saved, around: Surroundings, pull: Vector | None = None) -> Matrix:
         """y = x + part(x) gives dx = dy + part'(dy): the stream hands on its gradient, and each part adds to it.
@@ -84,6 +103,11 @@ class Block:
         if self.placement == "post":
             d_x = self.feedforward_norm.backward(d_x, saved.norm_after_feedforward)
         d_x = added(d_x, self._feedforward_backward(d_x, saved.feedforward, pull))
+        if self.cross_attention is not None and saved.cross_attention is not None:
+            if self.placement == "post":
+                d_x = self.cross_attention_norm.backward(d_x, saved.norm_after_cross_attention)
+            crossed = self._cross_attention_backward(self.cross_attention, d_x, saved.cross_attention, around)
+            d_x = added(d_x, crossed)
         if self.placement == "post":
             d_x = self.attention_norm.backward(d_x, saved.norm_after_attention)
         return added(d_x, self._attention_backward(d_x, saved.attention, around))
@@ -104,6 +128,27 @@ class Block:
             d_x = self.attention_output_norm.backward(d_x, saved.output_norm)
         d_x = self.attention.backward(d_x, saved.part, around)
         return d_x if self.placement == "post" else self.attention_norm.backward(d_x, saved.norm)
+
+    def _cross_attention(
+        self, cross: CrossAttention, x: Matrix, around: Surroundings, keep: Keep
+    ) -> tuple[Matrix, PartSaved]:
+        """What cross-attention adds to the stream."""
+        before: NormSaved = []
+        after: NormSaved = []
+        if self.placement != "post":
+            x, before = self.cross_attention_norm.forward(x, keep.under("cross_attention_norm"))
+        x, part = cross.forward(x, around, keep.under("cross_attention"))
+        if self.placement == "sandwich":
+            x, after = self.cross_attention_output_norm.forward(x, keep.under("cross_attention_output_norm"))
+        return x, PartSaved(before, part, after)
+
+    def _cross_attention_backward(
+        self, cross: CrossAttention, d_x: Matrix, saved: PartSaved, around: Surroundings
+    ) -> Matrix:
+        if self.placement == "sandwich":
+            d_x = self.cross_attention_output_norm.backward(d_x, saved.output_norm)
+        d_x = cross.backward(d_x, saved.part, around)
+        return d_x if self.placement == "post" else self.cross_attention_norm.backward(d_x, saved.norm)
 
     def _feedforward(self, x: Matrix, around: Surroundings, keep: Keep) -> tuple[Matrix, PartSaved]:
         """What the feed-forward network adds to the stream."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from glassbox.engines.lists.parameters import Matrix
 from glassbox.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from glassbox.engines.lists.cross_attention import Source
 
 Heads = list[Matrix]  # (key_value_heads, length, head_width)
 
@@ -15,6 +20,7 @@ class Cache:
         self.keys: list[Heads] = [[[] for _ in range(spec.key_value_heads)] for _ in range(spec.layers)]
         self.values: list[Heads] = [[[] for _ in range(spec.key_value_heads)] for _ in range(spec.layers)]
         self.length = 0
+        self.source: Source | None = None  # of an encoder-decoder: what was read before writing began
 
     def extend(self, layer: int, keys: Heads, values: Heads) -> tuple[Heads, Heads]:
         """Append what new tokens add, (key_value_heads, new, head_width) each; return all there is so far.

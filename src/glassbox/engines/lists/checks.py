@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from operator import index
 from typing import Any
 
-from glassbox.engines.checks import check_names
+from glassbox.engines.checks import check_names, check_source, check_source_rows
 from glassbox.engines.interface import IGNORED
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, weight_shapes
@@ -75,6 +75,29 @@ def checked_present(present: Any, rows: Sequence[Sequence[int]], starts: Sequenc
             f"`present` speaks of {said} tokens, and the rows have {asked}.", "Give True or False for every token."
         )
     return flags
+
+
+SourceIds = tuple[list[int], list[int] | None]  # of one row: its ids, and which of them are there (None: all)
+
+
+def checked_sources(
+    source: Any, present: Any, rows: Sequence[Sequence[int]], spec: ModelSpec, *, held: bool
+) -> Sequence[SourceIds | None]:
+    """What an encoder-decoder reads for each row of tokens, None where there is nothing to read now.
+
+    held: the caches have sources. Raises BadInput as `check_source` and as for tokens.
+    """
+    ids = None if source is None else checked_tokens(source, spec)
+    check_source(spec, rows=len(rows), source_rows=None if ids is None else len(ids), held=held)
+    if ids is None:
+        return [None for _ in rows]
+    starts = [0 for _ in ids]
+    check_room(ids, starts, spec)
+    if present is None:
+        return [(row, None) for row in ids]
+    flags = checked_present(present, ids, starts)
+    check_source_rows(map(any, flags))
+    return list(zip(ids, flags, strict=True))
 
 
 def checked_weights(weights: Mapping[str, Any], spec: ModelSpec) -> dict[str, Any]:

@@ -11,25 +11,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from glassbox.engines import interface
-from glassbox.engines.checks import check_prompt, check_spec
+from glassbox.engines.checks import check_prompt
 from glassbox.engines.interface import IGNORED, Details
-from glassbox.engines.lists.attention import Surroundings
-from glassbox.engines.lists.block import Block
 from glassbox.engines.lists.cache import Cache
 from glassbox.engines.lists.checks import (
+    SourceIds,
     check_room,
     checked_present,
+    checked_sources,
     checked_targets,
     checked_tokens,
     checked_weights,
 )
-from glassbox.engines.lists.embedding import Embedding, Output
+from glassbox.engines.lists.cross_attention import Source
+from glassbox.engines.lists.embedding import Output
 from glassbox.engines.lists.experts import balance
 from glassbox.engines.lists.loss import Loss, cross_entropy, cross_entropy_backward
-from glassbox.engines.lists.normalization import NormSaved, Unchanged, norm
-from glassbox.engines.lists.parameters import Matrix, Parameter, Parameters, Vector, rows_of
-from glassbox.engines.lists.positions import Tables, visible
-from glassbox.engines.lists.relative_positions import RelativePositions
+from glassbox.engines.lists.parameters import Matrix, Parameter, Parameters, Vector, rows_of, zeros_like
+from glassbox.engines.lists.stack import Stack
 from glassbox.engines.values import Keep, keeping
 from glassbox.spec import ModelSpec
 
@@ -37,16 +36,21 @@ from glassbox.spec import ModelSpec
 class RowSaved(NamedTuple):
     """What the backward pass of one sequence needs of its forward pass."""
 
-    around: Surroundings
-    embedding_norm: NormSaved
-    blocks: list[Block.Saved]
-    final_norm: NormSaved
+    stack: Stack.Saved
+    encoder: Stack.Saved | None  # of an encoder-decoder
     output: Output.Saved
     logits: Matrix  # (length, vocabulary), or (1, classes)
 
 
+class Pulls(NamedTuple):
+    """Of each block, how the load-balancing loss grows with a token's probabilities; None where nobody chooses."""
+
+    stack: list[Vector | None]
+    encoder: list[Vector | None]
+
+
 class Transformer(interface.Transformer):
-    """A decoder or an encoder of any spec.
+    """A model of any spec: a stack of blocks and an output, and in an encoder-decoder a second stack beside the first.
 
     seed or weights: where the weights come from: drawn by `initial_weights`, or given by canonical name as nested
     lists or anything with `.tolist()`.
@@ -55,7 +59,6 @@ class Transformer(interface.Transformer):
     """
 
     def __init__(self, spec: ModelSpec, seed: int = 0, *, weights: Mapping[str, Any] | None = None) -> None:
-        check_spec(spec)
         if weights is None:
             # The one function that all engines draw from; it needs NumPy, which nothing else here does.
             from glassbox.engines.initialization import initial_weights
@@ -64,14 +67,12 @@ class Transformer(interface.Transformer):
         self.spec = spec
         self.parameters = {name: Parameter(numbers) for name, numbers in checked_weights(weights, spec).items()}
         parameters = Parameters(self.parameters)
-        self.tables = Tables(spec)
-        self.embedding = Embedding(spec, parameters.under("embedding"))
-        self.embedding_norm = norm(spec, parameters.under("embedding_norm")) if spec.embedding_norm else Unchanged()
-        relative = spec.positions == "relative"
-        self.relative = RelativePositions(spec, parameters.under("relative_positions")) if relative else None
-        self.blocks = [Block(spec, layer, parameters.under(f"blocks.{layer}")) for layer in range(spec.layers)]
-        self.final_norm = norm(spec, parameters.under("final_norm")) if spec.final_norm else Unchanged()
-        self.output = Output(spec, parameters.under("output"), self.embedding.tokens)
+        tokens = parameters["embedding.tokens"]
+        self.stack = Stack(spec, parameters, tokens)
+        self.encoder = None
+        if spec.kind == "encoder-decoder":
+            self.encoder = Stack(spec.encoder, parameters.under("encoder"), tokens)
+        self.output = Output(spec, parameters.under("output"), tokens)
 
     def forward(
         self,
@@ -80,12 +81,15 @@ class Transformer(interface.Transformer):
         *,
         keep: Iterable[str] = (),
         present: Any = None,
+        source: Any = None,
+        source_present: Any = None,
         cache: Sequence[Cache] | None = None,
     ) -> tuple[Any, Details]:
         """See `interface.Transformer.forward`; here besides:
 
         present: (batch, length), True for a real token, False for padding that nobody may look at.
-        cache:   what was read before, a cache for each row; `tokens` continue it and are added to it.
+        cache:   what was read before, a cache for each row; `tokens` continue it and are added to it. It holds the
+                 source too, which is given with the first tokens only.
 
         Lists of ids are taken as well as arrays and tensors.
         """
@@ -97,16 +101,18 @@ class Transformer(interface.Transformer):
         caches = [None for _ in rows] if cache is None else cache
         if targets is not None:
             targets = checked_targets(targets, rows, self.spec, continues=cache is not None)
+        held_source = cache is not None and all(held.source is not None for held in cache)
+        sources = checked_sources(source, source_present, rows, self.spec, held=held_source)
         saved: list[RowSaved] = []
         kept: list[Keep] = []
-        for row, here, held in zip(rows, flags, caches, strict=True):
+        for row, here, read, held in zip(rows, flags, sources, caches, strict=True):
             kept.append(keeping(self.spec, wanted))
-            around = self._surroundings(row, here, held)
-            saved.append(self._row(around, kept[-1]))
+            saved.append(self._row(row, here, read, held, kept[-1]))
         logits = [row.logits[0] if self.spec.head == "classes" else row.logits for row in saved]
-        balance, pulls = self._balance(saved)
-        loss = None if targets is None else self._loss(saved, targets, pulls)
-        return logits, Details(loss, batched(kept), None if targets is None else balance)
+        if targets is None:
+            return logits, Details(values=batched(kept))
+        uneven, pulls = self._balance(saved)
+        return logits, Details(self._loss(saved, targets, pulls), batched(kept), uneven)
 
     def backward(self, details: Details) -> None:
         """dz = (softmax(z) - onehot(target)) / targets that count, then every part backwards, row after row."""
@@ -115,60 +121,68 @@ class Transformer(interface.Transformer):
         for saved, row_targets in zip(rows, targets, strict=True):
             self._row_backward(cross_entropy_backward(saved.logits, row_targets, counted), saved, pulls)
 
-    def _row(self, around: Surroundings, keep: Keep) -> RowSaved:
+    def _row(
+        self,
+        tokens: list[int],
+        present: Sequence[int] | None,
+        read: SourceIds | None,
+        cache: Cache | None,
+        keep: Keep,
+    ) -> RowSaved:
         """One sequence through the whole model; its logits are in what is saved."""
-        x = self.embedding.forward(around.tokens, around.start, self.tables, keep.under("embedding"))
-        x, embedding_norm = self.embedding_norm.forward(x, keep.under("embedding_norm"))
-        blocks: list[Block.Saved] = []
-        for layer, block in enumerate(self.blocks):
-            x, saved = block.forward(x, around, keep.under(f"blocks.{layer}"))  # (length, width)
-            blocks.append(saved)
-        if around.cache is not None:
-            around.cache.length += len(around.tokens)
-        x, final_norm = self.final_norm.forward(x, keep.under("final_norm"))
+        source, encoder = self._hear(read, cache, keep)
+        x, stack = self.stack.forward(tokens, present, keep, source=source, cache=cache)  # (length, width)
         # A classifier reads its first token.
         logits, output = self.output.forward(x[:1] if self.spec.head == "classes" else x)
         keep("logits", logits[0] if self.spec.head == "classes" else logits)
-        return RowSaved(around, embedding_norm, blocks, final_norm, output, logits)
+        return RowSaved(stack, encoder, output, logits)
 
-    def _row_backward(self, d_logits: Matrix, saved: RowSaved, pulls: list[Vector | None]) -> None:
+    def _hear(
+        self, read: SourceIds | None, cache: Cache | None, keep: Keep
+    ) -> tuple[Source | None, Stack.Saved | None]:
+        """What the encoder has read, from the cache if it is there; None in other kinds of models."""
+        if self.encoder is None or read is None:
+            return None if cache is None else cache.source, None
+        ids, flags = read
+        encoded, saved = self.encoder.forward(ids, flags, keep.under("encoder"))  # (source_length, width)
+        present = [place for place in range(len(ids)) if flags is None or flags[place]]
+        source = Source(encoded, present, d_encoded=[], held=None if cache is None else {})
+        if cache is not None:
+            cache.source = source
+        return source, saved
+
+    def _row_backward(self, d_logits: Matrix, saved: RowSaved, pulls: Pulls) -> None:
         """The same way back: each part turns the gradient of its output into that of its input."""
-        around = saved.around
+        around = saved.stack.around
         d_x = self.output.backward(d_logits, saved.output)
         d_x += [[0.0] * self.spec.width for _ in around.tokens[len(d_x) :]]  # what a classifier didn't read
-        d_x = self.final_norm.backward(d_x, saved.final_norm)  # (length, width)
-        for block, kept, pull in zip(reversed(self.blocks), reversed(saved.blocks), reversed(pulls), strict=True):
-            d_x = block.backward(d_x, kept, around, pull)
-        d_x = self.embedding_norm.backward(d_x, saved.embedding_norm)
-        self.embedding.backward(d_x, around.tokens, around.start)
+        if around.source is not None:
+            around.source.d_encoded = zeros_like(around.source.encoded)
+        self.stack.backward(d_x, saved.stack, pulls.stack)
+        if self.encoder is not None and saved.encoder is not None and around.source is not None:
+            self.encoder.backward(around.source.d_encoded, saved.encoder, pulls.encoder)
 
-    def _surroundings(self, tokens: Sequence[int], present: Sequence[int] | None, cache: Cache | None) -> Surroundings:
-        start = 0 if cache is None else cache.length
-        end = start + len(tokens)
-        return Surroundings(
-            tokens=tokens,
-            start=start,
-            turns=self.tables.rotary(start, end) if self.spec.positions == "rotary" else None,
-            slopes=self.tables.slopes,
-            visible=visible(self.spec, start, end, present),
-            cache=cache,
-            present=None if present is None else present[start:],
-            relative=self.relative,
-        )
-
-    def _balance(self, saved: list[RowSaved]) -> tuple[float | None, list[Vector | None]]:
-        """The load-balancing loss, and for each block the pull of it; None without experts."""
-        pulls: list[Vector | None] = [None for _ in self.blocks]
+    def _balance(self, saved: list[RowSaved]) -> tuple[float | None, Pulls]:
+        """The load-balancing loss and its pulls; None without experts."""
+        pulls = Pulls([None for _ in self.stack.blocks], [None for _ in self.encoder.blocks] if self.encoder else [])
         if self.spec.experts is None:
             return None, pulls
-        mixed = [layer for layer in range(self.spec.layers) if self.spec.has_experts(layer)]
-        layers = [[row.blocks[layer].feedforward.part for row in saved] for layer in mixed]
+        stacks = [(self.stack, pulls.stack, [row.stack for row in saved])]
+        if self.encoder is not None:
+            stacks.append((self.encoder, pulls.encoder, [row.encoder for row in saved if row.encoder is not None]))
+        places: list[tuple[list[Vector | None], int]] = []
+        layers: list[list[Any]] = []  # of each layer with experts, what its mixture saved of each row
+        for stack, of_blocks, rows in stacks:
+            mixtures = [stack.mixtures(row) for row in rows]
+            for layer in mixtures[0]:
+                places.append((of_blocks, layer))
+                layers.append([of_row[layer] for of_row in mixtures])
         value, found = balance(layers, self.spec.experts.balance)
-        for layer, pull in zip(mixed, found, strict=True):
-            pulls[layer] = pull
+        for (of_blocks, layer), pull in zip(places, found, strict=True):
+            of_blocks[layer] = pull
         return value, pulls
 
-    def _loss(self, saved: list[RowSaved], targets: list[list[int]], pulls: list[Vector | None]) -> Loss:
+    def _loss(self, saved: list[RowSaved], targets: list[list[int]], pulls: Pulls) -> Loss:
         """The mean over the targets that count."""
         counted = sum(target != IGNORED for row in targets for target in row)
         loss = Loss(sum(cross_entropy(kept.logits, row) for kept, row in zip(saved, targets, strict=True)) / counted)
@@ -199,7 +213,12 @@ class Transformer(interface.Transformer):
         return max(range(len(logits)), key=logits.__getitem__)
 
     def generate(
-        self, prompt: Sequence[int], max_tokens: int, choose: Callable[[Vector], int] | None = None
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        choose: Callable[[Vector], int] | None = None,
+        *,
+        source: Sequence[int] | None = None,
     ) -> list[int]:
         """See `interface.Transformer.generate`; each token is read once while all of them fit into the context.
 
@@ -210,11 +229,13 @@ class Transformer(interface.Transformer):
             return super().generate(prompt, max_tokens, choose)
         tokens, cache = list(prompt), Cache(self.spec)
         choose = choose or self.most_likely
+        read = None if source is None else [source]
         for _ in range(max_tokens):
             if len(tokens) <= self.spec.context:
-                logits, _ = self.forward([tokens[cache.length :]], cache=[cache])
+                unheard = read if cache.source is None else None
+                logits, _ = self.forward([tokens[cache.length :]], source=unheard, cache=[cache])
             else:
-                logits, _ = self.forward([tokens[-self.spec.context :]])
+                logits, _ = self.forward([tokens[-self.spec.context :]], source=read)
             tokens.append(choose(logits[0][-1]))
         return tokens
 
@@ -222,5 +243,7 @@ class Transformer(interface.Transformer):
 def batched(kept: Sequence[Keep]) -> dict[str, Any]:
     """The values kept of each row as values of the batch; position vectors are the same in all."""
     names = kept[0].values
-    alone = "embedding.position_vectors"
-    return {name: names[name] if name == alone else [row.values[name] for row in kept] for name in names}
+    return {
+        name: names[name] if name.endswith("embedding.position_vectors") else [row.values[name] for row in kept]
+        for name in names
+    }

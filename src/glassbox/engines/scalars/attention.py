@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import add
+from typing import TYPE_CHECKING
 
 from glassbox.engines.scalars.cache import Cache, Heads
 from glassbox.engines.scalars.linear import added, linear
@@ -16,6 +17,9 @@ from glassbox.engines.scalars.relative_positions import RelativePositions
 from glassbox.engines.scalars.value import Matrix, Value, Vector, dot, total
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from glassbox.engines.scalars.cross_attention import Source
 
 Route = list[tuple[Vector, list[int]]]  # of each token that is there: its probability of every expert, and its experts
 
@@ -32,6 +36,7 @@ class Surroundings:
     present: which of the tokens are no padding, (length,); None when all are there.
     relative: what is added to a score for the distance between query and key, with relative positions.
     routes:  gets, of each layer with experts, who went where.
+    source:  what the encoder has read, for cross-attention.
     """
 
     tokens: Sequence[int]
@@ -43,6 +48,7 @@ class Surroundings:
     present: Sequence[int] | None = None
     relative: RelativePositions | None = None
     routes: list[Route] = field(default_factory=list)
+    source: Source | None = None
 
 
 def softmax(scores: Vector) -> Vector:
@@ -70,20 +76,24 @@ class Attention:
         self.value_embedding = parameters.get("value_embedding")
 
     def forward(self, x: Matrix, around: Surroundings, keep: Keep) -> Matrix:
-        """y = join(softmax(Q Kᵀ / √head_width + bias) V) Oᵀ: (length, width) -> the same"""
+        """y = join(softmax(scale · Q Kᵀ + bias) V) Oᵀ: (length, width) -> the same"""
         queries = self._split(linear(x, self.query, self.query_bias))  # (heads, length, head_width)
         keys = self._split(linear(x, self.key, self.key_bias))  # (key_value_heads, length, head_width)
         values = self._split(self._values(x, around))  # (key_value_heads, length, head_width)
         if self.query_norm is not None or around.turns is not None:
             keep("projected_queries", queries)
             keep("projected_keys", keys)
-        queries = _turned(queries, around, self.query_norm)
-        keys = _turned(keys, around, self.key_norm)
+        queries = turned(queries, around, self.query_norm)
+        keys = turned(keys, around, self.key_norm)
         keep("queries", queries)
         keep("keys", keys)
         keep("values", values)
         if around.cache is not None:
             keys, values = around.cache.extend(self.layer, keys, values)
+        return self._gather(queries, keys, values, around, keep)
+
+    def _gather(self, queries: Heads, keys: Heads, values: Heads, around: Surroundings, keep: Keep) -> Matrix:
+        """From queries, keys and values to the output, (length, width)."""
         shared = [head // self.sharing for head in range(self.heads)]  # the keys and values that a head reads
         heads = [self._mix(queries[h], keys[s], values[s], around, h) for h, s in enumerate(shared)]
         mixed, scores, weights = map(list, zip(*heads, strict=True))
@@ -99,7 +109,7 @@ class Attention:
     def _mix(
         self, queries: Matrix, keys: Matrix, values: Matrix, around: Surroundings, head: int
     ) -> tuple[Matrix, Matrix, Matrix]:
-        """One head: sᵢⱼ = qᵢ·kⱼ / √head_width - slope |i - j| + relative[i - j], w = softmax(s), yᵢ = Σⱼ wᵢⱼ vⱼ
+        """One head: sᵢⱼ = scale · qᵢ·kⱼ - slope |i - j| + relative[i - j], w = softmax(s), yᵢ = Σⱼ wᵢⱼ vⱼ
 
         No score is computed for a key that the query may not look at. Returns y, (length, head_width), and s and w,
         a row for each query and in it a value for each key that it sees.
@@ -143,7 +153,7 @@ class HeadNorm(Norm):
         self.bias = None
 
 
-def _turned(heads: Heads, around: Surroundings, norm: HeadNorm | None) -> Heads:
+def turned(heads: Heads, around: Surroundings, norm: HeadNorm | None) -> Heads:
     """Queries or keys, (their heads, length, head_width), normalised and rotated where the spec says so."""
     if norm is not None:
         heads = [norm.forward(vectors) for vectors in heads]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from glassbox.engines.scalars.value import Matrix, Value
+from typing import TYPE_CHECKING
+
+from glassbox.engines.scalars.value import Matrix, forgotten
 from glassbox.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from glassbox.engines.scalars.cross_attention import Source
 
 Heads = list[Matrix]  # (key_value_heads, length, head_width)
 
@@ -19,6 +24,7 @@ class Cache:
         self.keys: list[Heads] = [[[] for _ in range(spec.key_value_heads)] for _ in range(spec.layers)]
         self.values: list[Heads] = [[[] for _ in range(spec.key_value_heads)] for _ in range(spec.layers)]
         self.length = 0
+        self.source: Source | None = None  # of an encoder-decoder: what was read before writing began
 
     def extend(self, layer: int, keys: Heads, values: Heads) -> tuple[Heads, Heads]:
         """Append what new tokens add, (key_value_heads, new, head_width) each; return all there is so far.
@@ -26,5 +32,5 @@ class Cache:
         `length` grows only when every layer has appended: the model adds to it at the end of its forward pass.
         """
         for held, new in zip(self.keys[layer] + self.values[layer], keys + values, strict=True):
-            held += [[Value(value.data) for value in vector] for vector in new]
+            held += map(forgotten, new)
         return self.keys[layer], self.values[layer]

@@ -15,10 +15,10 @@ from glassbox.spec import ModelSpec
 class Embedding:
     """Each token's row of a table, times the scale, plus its position's row (learned and sinusoidal positions)."""
 
-    def __init__(self, spec: ModelSpec, parameters: Parameters) -> None:
+    def __init__(self, spec: ModelSpec, parameters: Parameters, tokens: Matrix) -> None:
         self.scale = spec.embedding_scale
         self.kind = spec.positions
-        self.tokens = parameters["tokens"]
+        self.tokens = tokens  # which an encoder shares with its decoder
         self.positions = parameters.get("positions")
 
     def forward(self, tokens: Sequence[int], start: int, tables: Tables, keep: Keep) -> Matrix:

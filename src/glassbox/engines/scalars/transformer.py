@@ -12,33 +12,33 @@ from operator import attrgetter
 from typing import Any
 
 from glassbox.engines import interface
-from glassbox.engines.checks import check_prompt, check_spec
+from glassbox.engines.checks import check_prompt
 from glassbox.engines.interface import Details
 from glassbox.engines.lists.checks import (
+    SourceIds,
     check_room,
     checked_present,
+    checked_sources,
     checked_targets,
     checked_tokens,
     checked_weights,
 )
 from glassbox.engines.lists.transformer import batched
-from glassbox.engines.scalars.attention import Route, Surroundings
-from glassbox.engines.scalars.block import Block
+from glassbox.engines.scalars.attention import Route
 from glassbox.engines.scalars.cache import Cache
-from glassbox.engines.scalars.embedding import Embedding, Output
+from glassbox.engines.scalars.cross_attention import Source
+from glassbox.engines.scalars.embedding import Output
 from glassbox.engines.scalars.experts import balance
 from glassbox.engines.scalars.loss import cross_entropy
-from glassbox.engines.scalars.normalization import Unchanged, norm
 from glassbox.engines.scalars.parameters import Parameters, flat, nested
-from glassbox.engines.scalars.positions import Tables, visible
-from glassbox.engines.scalars.relative_positions import RelativePositions
-from glassbox.engines.scalars.value import Matrix, Value, numbers, total
+from glassbox.engines.scalars.stack import Stack
+from glassbox.engines.scalars.value import Matrix, Value, forgotten, numbers, total
 from glassbox.engines.values import Keep, keeping
 from glassbox.spec import ModelSpec
 
 
 class Transformer(interface.Transformer):
-    """A decoder or an encoder of any spec.
+    """A model of any spec: a stack of blocks and an output, and in an encoder-decoder a second stack beside the first.
 
     seed or weights: where the weights come from: drawn by `initial_weights`, or given by canonical name as nested
     lists or anything with `.tolist()`.
@@ -47,7 +47,6 @@ class Transformer(interface.Transformer):
     """
 
     def __init__(self, spec: ModelSpec, seed: int = 0, *, weights: Mapping[str, Any] | None = None) -> None:
-        check_spec(spec)
         if weights is None:
             # The one function that all engines draw from; it needs NumPy, which nothing else here does.
             from glassbox.engines.initialization import initial_weights
@@ -57,14 +56,12 @@ class Transformer(interface.Transformer):
         self.parameters = {name: nested(given, Value) for name, given in checked_weights(weights, spec).items()}
         self.has_gradients = False
         parameters = Parameters(self.parameters)
-        self.tables = Tables(spec)
-        self.embedding = Embedding(spec, parameters.under("embedding"))
-        self.embedding_norm = norm(spec, parameters.under("embedding_norm")) if spec.embedding_norm else Unchanged()
-        relative = spec.positions == "relative"
-        self.relative = RelativePositions(spec, parameters.under("relative_positions")) if relative else None
-        self.blocks = [Block(spec, layer, parameters.under(f"blocks.{layer}")) for layer in range(spec.layers)]
-        self.final_norm = norm(spec, parameters.under("final_norm")) if spec.final_norm else Unchanged()
-        self.output = Output(spec, parameters.under("output"), self.embedding.tokens)
+        tokens = parameters["embedding.tokens"]
+        self.stack = Stack(spec, parameters, tokens)
+        self.encoder = None
+        if spec.kind == "encoder-decoder":
+            self.encoder = Stack(spec.encoder, parameters.under("encoder"), tokens)
+        self.output = Output(spec, parameters.under("output"), tokens)
 
     def forward(
         self,
@@ -73,12 +70,15 @@ class Transformer(interface.Transformer):
         *,
         keep: Iterable[str] = (),
         present: Any = None,
+        source: Any = None,
+        source_present: Any = None,
         cache: Sequence[Cache] | None = None,
     ) -> tuple[Any, Details]:
         """See `interface.Transformer.forward`; here besides:
 
         present: (batch, length), True for a real token, False for padding that nobody may look at.
-        cache:   what was read before, a cache for each row; `tokens` continue it and are added to it.
+        cache:   what was read before, a cache for each row; `tokens` continue it and are added to it. It holds the
+                 source too, which is given with the first tokens only.
 
         Lists of ids are taken as well as arrays and tensors.
 
@@ -93,14 +93,15 @@ class Transformer(interface.Transformer):
         caches = [None for _ in rows] if cache is None else cache
         if targets is not None:
             targets = checked_targets(targets, rows, self.spec, continues=cache is not None)
+        held_source = cache is not None and all(held.source is not None for held in cache)
+        sources = checked_sources(source, source_present, rows, self.spec, held=held_source)
         logits: list[Matrix] = []
         kept: list[Keep] = []
         routes: list[list[Route]] = []  # of each row, of each layer with experts
-        for row, here, held in zip(rows, flags, caches, strict=True):
+        for row, here, read, held in zip(rows, flags, sources, caches, strict=True):
             kept.append(keeping(self.spec, wanted))
-            around = self._surroundings(row, here, held)
-            logits.append(self._row(around, kept[-1]))
-            routes.append(around.routes)
+            routes.append([])
+            logits.append(self._row(row, here, read, held, routes[-1], kept[-1]))
         loss = None if targets is None else self._loss(logits, targets)
         uneven = None if targets is None or self.spec.experts is None else balance(list(zip(*routes, strict=True)))
         return [row[0] for row in logits] if self.spec.head == "classes" else logits, Details(
@@ -116,33 +117,35 @@ class Transformer(interface.Transformer):
         objective.backward()
         self.has_gradients = True
 
-    def _row(self, around: Surroundings, keep: Keep) -> Matrix:
+    def _row(
+        self,
+        tokens: list[int],
+        present: Sequence[int] | None,
+        read: SourceIds | None,
+        cache: Cache | None,
+        routes: list[Route],
+        keep: Keep,
+    ) -> Matrix:
         """One sequence through the whole model: logits (length, vocabulary), or (1, classes)."""
-        x = self.embedding.forward(around.tokens, around.start, self.tables, keep.under("embedding"))
-        x = self.embedding_norm.forward(x, keep.under("embedding_norm"))
-        for layer, block in enumerate(self.blocks):
-            x = block.forward(x, around, keep.under(f"blocks.{layer}"))  # (length, width)
-        if around.cache is not None:
-            around.cache.length += len(around.tokens)
-        x = self.final_norm.forward(x, keep.under("final_norm"))
+        source = self._hear(read, cache, routes, keep)
+        x = self.stack.forward(tokens, present, routes, keep, source=source, cache=cache)  # (length, width)
         # A classifier reads its first token.
         logits = self.output.forward(x[:1] if self.spec.head == "classes" else x)
         keep("logits", logits[0] if self.spec.head == "classes" else logits)
         return logits
 
-    def _surroundings(self, tokens: Sequence[int], present: Sequence[int] | None, cache: Cache | None) -> Surroundings:
-        start = 0 if cache is None else cache.length
-        end = start + len(tokens)
-        return Surroundings(
-            tokens=tokens,
-            start=start,
-            turns=self.tables.rotary(start, end) if self.spec.positions == "rotary" else None,
-            slopes=self.tables.slopes,
-            visible=visible(self.spec, start, end, present),
-            cache=cache,
-            present=None if present is None else present[start:],
-            relative=self.relative,
-        )
+    def _hear(self, read: SourceIds | None, cache: Cache | None, routes: list[Route], keep: Keep) -> Source | None:
+        """What the encoder has read, from the cache if it is there; None in other kinds of models."""
+        if self.encoder is None or read is None:
+            return None if cache is None else cache.source
+        ids, flags = read
+        encoded = self.encoder.forward(ids, flags, routes, keep.under("encoder"))  # (source_length, width)
+        present = [place for place in range(len(ids)) if flags is None or flags[place]]
+        if cache is None:
+            return Source(encoded, present)
+        # As everything in a cache it forgets how it was made.
+        cache.source = Source([forgotten(vector) for vector in encoded], present, held={})
+        return cache.source
 
     def _loss(self, logits: list[Matrix], targets: list[list[int]]) -> Value:
         """The mean over the targets that count."""
@@ -177,7 +180,12 @@ class Transformer(interface.Transformer):
         return max(range(len(logits)), key=lambda token: float(logits[token]))
 
     def generate(
-        self, prompt: Sequence[int], max_tokens: int, choose: Callable[[list[float]], int] | None = None
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        choose: Callable[[list[float]], int] | None = None,
+        *,
+        source: Sequence[int] | None = None,
     ) -> list[int]:
         """See `interface.Transformer.generate`; each token is read once while all of them fit into the context.
 
@@ -188,10 +196,12 @@ class Transformer(interface.Transformer):
             return super().generate(prompt, max_tokens, choose)
         tokens, cache = list(prompt), Cache(self.spec)
         choose = choose or self.most_likely
+        read = None if source is None else [source]
         for _ in range(max_tokens):
             if len(tokens) <= self.spec.context:
-                logits, _ = self.forward([tokens[cache.length :]], cache=[cache])
+                unheard = read if cache.source is None else None
+                logits, _ = self.forward([tokens[cache.length :]], source=unheard, cache=[cache])
             else:
-                logits, _ = self.forward([tokens[-self.spec.context :]])
+                logits, _ = self.forward([tokens[-self.spec.context :]], source=read)
             tokens.append(choose(numbers(logits[0][-1])))
         return tokens

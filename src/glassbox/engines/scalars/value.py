@@ -151,6 +151,11 @@ def numbers(values: Sequence[Value]) -> list[float]:
     return [value.data for value in values]
 
 
+def forgotten(values: Sequence[Value]) -> Vector:
+    """The same numbers as if they had been given: nothing flows back through them."""
+    return [Value(value.data) for value in values]
+
+
 def dot(a: Vector, b: Vector) -> Value:
     """Σ aᵢ bᵢ as one value: its slope towards aᵢ is bᵢ, and towards bᵢ it is aᵢ."""
     a_numbers, b_numbers = numbers(a), numbers(b)

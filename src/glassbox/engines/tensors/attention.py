@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,9 @@ from glassbox.engines.tensors.linear import linear
 from glassbox.engines.tensors.positions import rotate
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from glassbox.engines.tensors.cross_attention import Source
 
 
 @dataclass(slots=True)
@@ -26,6 +30,7 @@ class Surroundings:
     causal: no bias is needed but a token must not look ahead, which the kernel knows how to do alone.
     present: (batch, length), which tokens are no padding; None when all are there.
     balances: gets the load-balancing loss of each layer with experts; None when nobody asks.
+    source: what the encoder has read, for cross-attention.
     """
 
     tokens: Tensor
@@ -36,6 +41,7 @@ class Surroundings:
     dropout: float
     present: Tensor | None
     balances: list[Tensor] | None
+    source: Source | None
 
 
 class Attention(nn.Module):

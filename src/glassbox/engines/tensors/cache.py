@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from glassbox.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from glassbox.engines.tensors.cross_attention import Source
 
 
 class Cache:
@@ -26,6 +31,7 @@ class Cache:
         self.capacity = capacity
         self.length = 0
         self.padding = padding  # (batch,), None where every sequence begins at slot 0
+        self.source: Source | None = None  # of an encoder-decoder: what was read before writing began
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write what new tokens add, (batch, key_value_heads, new, head_width) each; return all there is so far.
@@ -43,3 +49,5 @@ class Cache:
         self.store[:, :, :, :, : self.length] = self.store[:, :, rows, :, : self.length]
         if self.padding is not None:
             self.padding = self.padding[rows]
+        if self.source is not None:
+            self.source.choose(rows)

@@ -13,13 +13,16 @@ from glassbox.spec import ModelSpec
 
 
 class Embedding(nn.Module):
-    """Each token's row of a table, times the scale, plus its position's row (learned and sinusoidal positions)."""
+    """Each token's row of a table, times the scale, plus its position's row (learned and sinusoidal positions).
 
-    def __init__(self, spec: ModelSpec) -> None:
+    tokens: the table, (vocabulary, width), which an encoder and its decoder share; None for one of its own.
+    """
+
+    def __init__(self, spec: ModelSpec, tokens: nn.Parameter | None = None) -> None:
         super().__init__()
         self.scale = spec.embedding_scale
         self.kind = spec.positions
-        self.tokens = nn.Parameter(torch.empty(spec.vocabulary_size, spec.width))
+        self.tokens = nn.Parameter(torch.empty(spec.vocabulary_size, spec.width)) if tokens is None else tokens
         self.positions = nn.Parameter(torch.empty(spec.context, spec.width)) if self.kind == "learned" else None
 
     def forward(self, tokens: Tensor, start: int, positions: Tensor | None, tables: Tables, keep: Keep) -> Tensor:

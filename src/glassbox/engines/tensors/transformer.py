@@ -13,35 +13,32 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import Tensor
 
 from glassbox.engines import interface
-from glassbox.engines.checks import check_spec, check_weights
+from glassbox.engines.checks import check_source, check_source_rows, check_weights
 from glassbox.engines.initialization import initial_weights
 from glassbox.engines.interface import IGNORED, Details
-from glassbox.engines.tensors.attention import Surroundings
-from glassbox.engines.tensors.block import Block
 from glassbox.engines.tensors.cache import Cache
+from glassbox.engines.tensors.cross_attention import Source
 from glassbox.engines.tensors.embedding import Embedding, Output
-from glassbox.engines.tensors.normalization import Unchanged, norm
-from glassbox.engines.tensors.positions import Tables
-from glassbox.engines.tensors.relative_positions import RelativePositions
+from glassbox.engines.tensors.stack import Stack
 from glassbox.engines.values import NOTHING, Keep, keeping
-from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, weight_shapes
 
 # The last part of a parameter's name -> the canonical weights that its rows are, in order.
 FUSED = {
     "query_key_value": ("query", "key", "value"),
     "query_key_value_bias": ("query_bias", "key_bias", "value_bias"),
+    "key_value": ("key", "value"),
+    "key_value_bias": ("key_bias", "value_bias"),
     "gate_up": ("gate", "up"),
     "gate_up_bias": ("gate_bias", "up_bias"),
 }
 
 
-class Transformer(nn.Module, interface.Transformer):
-    """A decoder or an encoder of any spec.
+class Transformer(Stack, interface.Transformer):
+    """A model of any spec: a stack of blocks and an output, and in an encoder-decoder a second stack beside the first.
 
     seed or weights: where the weights come from: drawn by `initial_weights`, or given by canonical name.
     dropout:         share of attention weights, of the embedding and of what each part adds that training drops
@@ -60,17 +57,11 @@ class Transformer(nn.Module, interface.Transformer):
         dropout: float = 0.0,
         checkpointing: bool = False,
     ) -> None:
-        super().__init__()
-        check_spec(spec)
-        self.spec = spec
-        self.dropout = dropout
-        self.checkpointing = checkpointing
-        self.tables = Tables(spec)
-        self.embedding = Embedding(spec)
-        self.embedding_norm = norm(spec) if spec.embedding_norm else Unchanged()
-        self.relative_positions = RelativePositions(spec) if spec.positions == "relative" else None
-        self.blocks = nn.ModuleList(Block(spec, layer) for layer in range(spec.layers))
-        self.final_norm = norm(spec) if spec.final_norm else Unchanged()
+        super().__init__(spec, Embedding(spec), dropout=dropout, checkpointing=checkpointing)
+        self.encoder = None
+        if spec.kind == "encoder-decoder":
+            embedding = Embedding(spec.encoder, self.embedding.tokens)
+            self.encoder = Stack(spec.encoder, embedding, dropout=dropout, checkpointing=checkpointing)
         self.output = Output(spec)
         self.load_weights(initial_weights(spec, seed) if weights is None else weights)
 
@@ -81,16 +72,27 @@ class Transformer(nn.Module, interface.Transformer):
         *,
         keep: Iterable[str] = (),
         present: Tensor | None = None,
+        source: Tensor | None = None,
+        source_present: Tensor | None = None,
         cache: Cache | None = None,
     ) -> tuple[Tensor, Details]:
         """See `interface.Transformer.forward`; here besides:
 
         present: (batch, length), True or 1 for a real token, False or 0 for padding that nobody may look at.
-        cache:   what was read before; `tokens` continue it and are added to it.
+        cache:   what was read before; `tokens` continue it and are added to it. It holds the source too, which is given
+                 with the first tokens only.
         """
         collect = keeping(self.spec, keep)
         balances: list[Tensor] | None = None if targets is None or self.spec.experts is None else []
-        x = self.hidden(tokens, present=present, cache=cache, keep=collect, balances=balances)
+        x = self.hidden(
+            tokens,
+            present=present,
+            source=source,
+            source_present=source_present,
+            cache=cache,
+            keep=collect,
+            balances=balances,
+        )
         logits = self.logits(x[:, 0] if self.spec.head == "classes" else x)  # a classifier reads its first token
         collect("logits", logits)
         loss = None
@@ -103,6 +105,8 @@ class Transformer(nn.Module, interface.Transformer):
         tokens: Tensor,
         *,
         present: Tensor | None = None,
+        source: Tensor | None = None,
+        source_present: Tensor | None = None,
         cache: Cache | None = None,
         keep: Keep = NOTHING,
         balances: list[Tensor] | None = None,
@@ -111,83 +115,38 @@ class Transformer(nn.Module, interface.Transformer):
 
         balances: gets the load-balancing loss of each layer with experts.
         """
-        start = 0 if cache is None else cache.length
-        end = start + tokens.shape[1]
-        self._check_room(end, cache)
-        padding = None if cache is None else cache.padding
-        positions = None
-        if padding is not None:  # (batch, length); padding itself stands at 0 and is seen by nobody
-            positions = (torch.arange(start, end, device=tokens.device) - padding[:, None]).clamp_(min=0)
-        dropout = self.dropout if self.training else 0.0
-
-        x = self.embedding(tokens, start, positions, self.tables, keep.under("embedding"))
-        x = self.embedding_norm(x, keep.under("embedding_norm"))
-        if dropout:
-            x = F.dropout(x, dropout)
-        if torch.is_autocast_enabled(x.device.type):  # from here on everything is computed in one dtype
-            x = x.to(torch.get_autocast_dtype(x.device.type))
-        bias = self._bias(start, end, x, present, padding)
-        causal = bias is None and self.spec.causal
-        if end == start + 1:  # one token has nothing ahead of it; a branch, because compiled lengths are symbols
-            causal = False
-        around = Surroundings(
-            tokens=tokens,
-            rotary=self._rotary(start, end, positions, x),
-            bias=bias,
-            causal=causal,
-            cache=cache,
-            dropout=dropout,
-            present=None if present is None else present[:, start:],
-            balances=balances,
-        )
-        for layer, block in enumerate(self.blocks):
-            kept = keep.under(f"blocks.{layer}")
-            if self.checkpointing and torch.is_grad_enabled():
-                x = checkpoint(block, x, around, kept, use_reentrant=False)
-            else:
-                x = block(x, around, kept)
-        if cache is not None:
-            cache.length = end
-        return self.final_norm(x, keep.under("final_norm"))
+        heard = self._hear(len(tokens), source, source_present, cache, keep, balances)
+        return self.read(tokens, present=present, source=heard, cache=cache, keep=keep, balances=balances)
 
     def logits(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., vocabulary or classes)"""
         return self.output(x, self.embedding.tokens)
 
-    def _rotary(self, start: int, end: int, positions: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        if self.spec.positions != "rotary":
-            return None
-        if positions is None:
-            return self.tables.rotary(start, end, x.dtype, x.device)
-        cosines, sines = self.tables.rotary(0, end, x.dtype, x.device)
-        return cosines[positions], sines[positions]  # (batch, length, 1, rotated_width)
-
-    def _bias(self, start: int, end: int, x: Tensor, present: Tensor | None, padding: Tensor | None) -> Tensor | None:
-        """What is added to the scores, or None where the kernel's own causality (or nothing at all) is enough."""
-        spec = self.spec
-        if padding is not None:
-            present = torch.arange(end, device=x.device) >= padding[:, None]  # (batch, keys)
-        windowed = spec.window is not None and spec.window < end
-        continues = spec.causal and 0 < start < end - 1
-        if not (windowed or continues or spec.positions in ("alibi", "relative") or present is not None):
-            return None
-        bias = self.tables.bias(start, end, x.dtype, x.device)  # (heads or 1, length, keys)
-        if self.relative_positions is not None:
-            bias = bias + self.relative_positions(start, end).to(x.dtype)  # (heads, length, keys)
-        if present is None:
-            return bias[None]  # of three dimensions the fused kernel takes none, and a step would hold all scores
-        # A token always sees itself, so that a row of padding has something to average and yields no NaN.
-        itself = torch.arange(start, end, device=x.device)[:, None] == torch.arange(end, device=x.device)
-        seen = present.bool()[:, None, None, :] | itself  # (batch, 1, length, keys)
-        return torch.where(seen, bias, -torch.inf)  # (batch, heads or 1, length, keys)
-
-    def _check_room(self, end: int, cache: Cache | None) -> None:
-        limit = self.spec.context if cache is None else min(self.spec.context, cache.capacity)
-        if end > limit:
-            raise BadInput(
-                f"{end} tokens were given at once, and there is room for {limit}.",
-                f"Give at most {limit} tokens, or choose a model with a longer context.",
-            )
+    def _hear(
+        self,
+        rows: int,
+        source: Tensor | None,
+        present: Tensor | None,
+        cache: Cache | None,
+        keep: Keep,
+        balances: list[Tensor] | None,
+    ) -> Source | None:
+        """What the encoder has read, from the cache if it is there; None in other kinds of models."""
+        held = None if cache is None else cache.source
+        check_source(self.spec, rows=rows, source_rows=None if source is None else len(source), held=held is not None)
+        if self.encoder is None or held is not None or source is None:
+            return held
+        if present is not None:
+            check_source_rows(present.bool().any(1).tolist())
+        encoded = self.encoder.read(source, present=present, keep=keep.under("encoder"), balances=balances)
+        bias = None
+        if present is not None:
+            bias = torch.zeros(present.shape, dtype=encoded.dtype, device=encoded.device)
+            bias = bias.masked_fill_(~present.bool(), -torch.inf)[:, None, None]  # (batch, 1, 1, source_length)
+        if cache is None:
+            return Source(encoded, bias)
+        cache.source = Source(encoded, bias, held={})
+        return cache.source
 
     def backward(self, details: Details) -> None:
         self.objective(details).backward()

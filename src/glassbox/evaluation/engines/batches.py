@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from glassbox.engines.interface import Array, Transformer
+from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec
 
 Rows = list[list[int]]
@@ -19,7 +20,14 @@ NEXT = 3  # tokens that may follow
 
 
 def batch(spec: ModelSpec, rows: int, length: int, seed: int, step: int) -> tuple[Rows, Rows | list[int]]:
-    """Tokens (rows, length), and their targets: the tokens after them, or one class for each row of a classifier."""
+    """Tokens (rows, length), and their targets: the tokens after them, or one class for each row of a classifier.
+
+    Raises BadInput for an encoder-decoder.
+    """
+    if spec.kind == "encoder-decoder":
+        raise BadInput(
+            "These batches hold no source, which an encoder-decoder reads.", "Compare another kind of model."
+        )
     generator = np.random.default_rng([seed, step])
     choices = min(NEXT, spec.vocabulary_size)
     tokens = np.empty((rows, length + 1), np.int64)
