@@ -54,6 +54,9 @@ MODELS: dict[str, Callable[[], Any]] = {
     "mistral": lambda: transformers.MistralForCausalLM(
         transformers.MistralConfig(**LLAMA, sliding_window=7, attn_implementation="eager")
     ),
+    "mixtral": lambda: transformers.MixtralForCausalLM(
+        transformers.MixtralConfig(**LLAMA, num_local_experts=4, experts_implementation="eager")
+    ),
     "qwen2": lambda: transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**LLAMA)),
     "qwen2, windowed": lambda: transformers.Qwen2ForCausalLM(
         transformers.Qwen2Config(**LLAMA, **QWEN_WINDOW, attn_implementation="eager")

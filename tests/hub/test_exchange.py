@@ -188,7 +188,7 @@ def test_a_model_that_no_family_computes_is_refused_with_what_they_lack(tmp_path
     ("name", "family"),
     [
         ("gpt2-small", "gpt2"), ("pythia-160m", "gpt_neox"), ("llama2-7b", "llama"), ("llama3-70b", "llama"),
-        ("mistral-7b", "mistral"),
+        ("mistral-7b", "mistral"), ("mixtral-8x7b", "mixtral"),
     ],
 )  # fmt: skip
 def test_the_presets_are_what_their_families_say(name: str, family: str) -> None:

@@ -59,7 +59,10 @@ def test_every_tensor_is_read_back_under_a_name_of_its_architecture(name: str, t
         assert end in ("weight", "bias")
     held = {tensor.name: tensor.data for tensor in reader.tensors}
     np.testing.assert_array_equal(held["token_embd.weight"], model.weights.read("embedding.tokens"))
-    np.testing.assert_array_equal(held["blk.1.ffn_down.weight"], model.weights.read("blocks.1.feedforward.down"))
+    for theirs, ours in (("ffn_down", "down"), ("ffn_down_exps", "experts.down")):
+        if f"blk.1.{theirs}.weight" in held:
+            expected = model.weights.read(f"blocks.1.feedforward.{ours}")
+            np.testing.assert_array_equal(held[f"blk.1.{theirs}.weight"], expected)
     numbers = sum(np.prod(entry.shape) for entry in model.weights.entries.values())
     assert sum(data.size for key, data in held.items() if key != "rope_freqs.weight") == numbers
     assert value(reader, f"{architecture}.block_count") == 2

@@ -90,7 +90,7 @@ def test_any_model_gives_the_same_logits(spec: ModelSpec, seed: int, batch: int,
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * (1 + float(expected.abs().max())))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "mixtral"])
 def test_a_published_model_gives_the_same_logits_as_in_transformers(name: str, tmp_path: Path) -> None:
     theirs = saved(name, tmp_path / "theirs")
     save_tokenizer(tmp_path / "theirs")

@@ -27,11 +27,12 @@ class Config:
             raise self._wrong(name, f"a whole number from {least} to {most:,}")
         return value
 
-    def number(self, name: str, default: float | None = None) -> float:
-        """A number above 0."""
+    def number(self, name: str, default: float | None = None, *, zero: bool = False) -> float:
+        """A number above 0, or 0 where that makes sense."""
         value = self._value(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise self._wrong(name, "a number above 0")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number and (0 < value < math.inf or (zero and value == 0))):
+            raise self._wrong(name, "a number, at least 0" if zero else "a number above 0")
         return float(value)
 
     def flag(self, name: str, default: bool) -> bool:
