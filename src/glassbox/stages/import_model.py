@@ -1,8 +1,8 @@
 """Bring in a model in Hugging Face's format: GPT-2, GPT-NeoX (Pythia), Llama, Mistral, Mixtral, Qwen.
 
-The folder holds config.json, safetensors (one file, or shards with an index) and tokenizer.json. Everything is checked
-before anything is written. Weights that come as pickle (pytorch_model.bin) are refused: opening them would run whatever
-their author put in.
+The folder holds config.json, safetensors (one file, or shards with an index) and tokenizer.json; a model on the hub is
+fetched by its name. Everything is checked before anything is written. Weights that come as pickle (pytorch_model.bin)
+are refused: opening them would run whatever their author put in.
 """
 
 from __future__ import annotations
@@ -12,26 +12,37 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, field_validator
 
+from glassbox.errors import BadInput
 from glassbox.spec import count_parameters
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
 from glassbox.workspace.names import name_from
 
 
 class Settings(StageSettings):
-    path: Path = Field(description="The model's folder.")
+    path: Path | None = Field(default=None, description="The model's folder; or give a hub-name.")
+    hub_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="A model on the Hugging Face hub: EleutherAI/pythia-70m.",
+    )
+    revision: str | None = Field(
+        default=None, min_length=1, max_length=200, description="With a hub-name: a branch, tag or commit; else newest."
+    )
     number_format: Literal["kept", "float64", "float32", "float16", "bfloat16"] = Field(
         default="kept", description="How weights are stored; every engine reads them all."
     )
 
     @field_validator("path")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
+    def _absolute(cls, path: Path | None) -> Path | None:
         """A run may be resumed from another folder."""
-        return path.absolute()
+        return path and path.absolute()
 
     @property
     def default_name(self) -> str | None:
-        return name_from(self.path.name)
+        name = self.path.name if self.path else (self.hub_name or "").rpartition("/")[2]
+        return name_from(name) if name else None
 
 
 def run(settings: Settings, context: Context) -> dict[str, object]:
@@ -39,7 +50,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
     from glassbox.hub.number_formats import NAMES, name_of
     from glassbox.hub.tokenizer_files import keep_tokenizer, read_chat_template, read_tokenizer
 
-    model = Import(settings.path)
+    model = Import(_folder(settings))
     tokenizer = read_tokenizer(model.folder, model.spec.vocabulary_size)
     template = read_chat_template(model.folder)
     found = " and ".join(name_of(code) for code in model.number_formats)
@@ -70,6 +81,17 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
         "tokenizer": None if tokenizer is None else tokenizer.vocabulary_size,
         "chat_template": template is not None,
     }
+
+
+def _folder(settings: Settings) -> Path:
+    """Where the model is, fetched first if it was named. Raises BadInput unless one of both was given."""
+    from glassbox.hub.download import download
+
+    if settings.path is not None and settings.hub_name is None and settings.revision is None:
+        return settings.path
+    if settings.hub_name is not None and settings.path is None:
+        return download(settings.hub_name, settings.revision)
+    raise BadInput("A model is imported from a path or by a name on the hub.", "Give --path or --hub-name.")
 
 
 class _Stopped(Exception):  # noqa: N818  (nothing went wrong)
