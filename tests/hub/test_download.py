@@ -49,19 +49,21 @@ def test_a_model_is_fetched_by_name_and_imported(tmp_path: Path, monkeypatch: py
     settings = stage.settings.model_validate({"hub_name": "Some/Model-0.5B", "revision": "main"})
     outcome = execute(stage, settings, Workspace(tmp_path / "workspace"), {})
     assert outcome.outputs["model"].name == "model-0.5b"
-    assert asked[1] == (("Some/Model-0.5B",), {"revision": "main", "allow_patterns": FETCHED})
+    assert asked == [(("Some/Model-0.5B",), {"revision": "main", "allow_patterns": FETCHED})]
     assert not any(pattern.endswith((".bin", ".pt", ".py")) or pattern == "*" for pattern in FETCHED)
 
 
 @pytest.mark.parametrize(
     ("files", "snapshot", "said"),
     [
-        (["pytorch_model.bin"], "", "as pickle only .'pytorch_model.bin'., which runs whatever"),
-        (["README.md"], "", "has weights of no kind"),
+        (["pytorch_model.bin"], "empty", "as pickle only .'pytorch_model.bin'., which runs whatever"),
+        (["README.md"], "empty", "has weights of no kind"),
         (refused("RepositoryNotFoundError"), refused("RepositoryNotFoundError"), "isn't on the hub, or is private"),
         (refused("GatedRepoError"), refused("GatedRepoError"), "asks for its licence"),
         (refused("RevisionNotFoundError"), refused("RevisionNotFoundError"), "has no revision 'x'"),
-        (OSError("no network"), errors.LocalEntryNotFoundError("no network\nat all"), "can't be fetched: no network."),
+        ([], errors.LocalEntryNotFoundError("no network.\nat all"), "can't be fetched: no network. Check"),
+        ([], httpx.ConnectError("unknown host"), "can't be fetched: unknown host. Check"),
+        (httpx.ConnectError("unknown host"), "empty", "can't be fetched: unknown host. Check"),
     ],
 )
 def test_what_cannot_be_had_is_told(files: Any, snapshot: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:

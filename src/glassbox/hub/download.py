@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from pathlib import Path
 
@@ -43,26 +42,26 @@ def download(name: str, revision: str | None = None) -> Path:
             "Fetching models needs a package that isn't installed.",
             "pip install huggingface_hub, or download the model's folder otherwise and give its path.",
         ) from None
-    # Without a network, or such a model, the call after this one finds it in the cache, or says so.
-    with contextlib.suppress(OSError, ValueError):
-        _refuse_pickle(name, library.list_repo_files(name, revision=revision))
     try:
-        return Path(library.snapshot_download(name, revision=revision, allow_patterns=FETCHED))
+        folder = Path(library.snapshot_download(name, revision=revision, allow_patterns=FETCHED))
+        if not any((folder / file).exists() for file in (WEIGHTS, INDEX)):
+            raise _without_safetensors(name, library.list_repo_files(name, revision=revision))
+        return folder
+    except BadInput:
+        raise
     except GatedRepoError:
         problem, remedy = "asks for its licence to be accepted", "Accept it on its page, then: hf auth login"
     except RepositoryNotFoundError:
         problem, remedy = "isn't on the hub, or is private", "Check its name, and log in with: hf auth login"
     except RevisionNotFoundError:
         problem, remedy = f"has no revision {shown(str(revision))}", "Leave the revision out for the newest."
-    except (OSError, ValueError) as error:
-        problem = f"can't be fetched: {str(error).partition(chr(10))[0]}"
+    except Exception as error:  # whatever the library's versions have called a missing network
+        problem = f"can't be fetched: {str(error).partition(chr(10))[0].removesuffix('.')}"
         remedy = "Check the network, or give the path of a folder that holds the model."
-    raise BadInput(f"The model {name} {problem}.", remedy)
+    raise BadInput(f"The model {name} {problem}.", remedy) from None
 
 
-def _refuse_pickle(name: str, files: list[str]) -> None:
-    if WEIGHTS in files or INDEX in files:
-        return
+def _without_safetensors(name: str, files: list[str]) -> BadInput:
     pickles = sorted(file for file in files if Path(file).suffix in PICKLES)
     held = f"as pickle only ({shown(pickles[0])}), which runs whatever its author put in" if pickles else "of no kind"
-    raise BadInput(f"The model {name} has weights {held}.", "Choose a version that was saved as safetensors.")
+    return BadInput(f"The model {name} has weights {held}.", "Choose a version that was saved as safetensors.")
