@@ -17,8 +17,8 @@ from glassbox.engines.values import Keep
 from glassbox.errors import BadInput
 from glassbox.insight.trace import matching, run
 
-Change = Callable[[Tensor], None]
-"""Writes into a value, in place."""
+Change = Callable[[Tensor], object]
+"""Writes into a value, in place; what it returns isn't read."""
 
 CHANGEABLE = re.compile(
     r"(encoder\.)?(embedding\.(token_vectors|output)|embedding_norm\.output|final_norm\.output"

@@ -75,6 +75,30 @@ class HuggingFaceTokenizer(Tokenizer):
     def encode(self, text: str, *, allow_special: bool = False) -> list[int]:
         return _encode(self._finding_special_tokens, [text])[0] if allow_special else self.encode_ordinary(text)
 
+    def character_spans(self, text: str, *, allow_special: bool = False) -> list[tuple[int, int]]:
+        """Where each token of `encode` stands in the text, as the places of its characters, first and behind last."""
+        check_text(text)
+        library = self._finding_special_tokens if allow_special else self._library
+        with _told_as_bad_input("This tokenizer can't encode the text"):
+            return library.encode(text, add_special_tokens=False).offsets
+
+    def split(self, text: str) -> list[str]:
+        """The pieces of a text that the model is given one by one, spelled as in its vocabulary."""
+        check_text(text)
+        with _told_as_bad_input("This tokenizer can't split the text"):
+            normalized = self._library.normalizer.normalize_str(text) if self._library.normalizer else text
+            if self._library.pre_tokenizer is None:
+                return [normalized] if normalized else []
+            return [piece for piece, _ in self._library.pre_tokenizer.pre_tokenize_str(normalized)]
+
+    @property
+    def unknown(self) -> int | None:
+        """The id that stands for text outside of the vocabulary, or None where there is no such text."""
+        model = json.loads(self._content)["model"]
+        if model.get("type") == "Unigram":
+            return model.get("unk_id")
+        return self._library.token_to_id(model["unk_token"]) if model.get("unk_token") else None
+
     @cached_property
     def _finding_special_tokens(self) -> tokenizers.Tokenizer:
         return _read(self._content)
