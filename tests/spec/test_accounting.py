@@ -31,6 +31,13 @@ PUBLISHED = {  # from the papers' tables and the models' cards
     "mistral-7b": 7_241_732_096,
     "mixtral-8x7b": 46_702_792_704,
     "deepseek-moe-16b": 16_375_728_128,
+    "qwen1.5-moe-a2.7b": 14_315_784_192,
+    "qwen3-30b-a3b": 30_532_122_624,
+    "t5-small": 60_506_624,
+    "t5-base": 222_903_552,
+    "t5-large": 737_668_096,
+    "bart-base": 139_420_416 - 2 * 2 * 768,  # BART's tables of positions have two rows that nothing reads
+    "bart-large": 406_291_456 - 2 * 2 * 1_024,
     "pythia-70m": 70_426_624,
     "pythia-160m": 162_322_944,
     "pythia-410m": 405_334_016,
@@ -60,6 +67,23 @@ def _transformers_model(name: str) -> object:
     if name.startswith("gpt2"):
         config = transformers.GPT2Config(n_embd=spec.width, n_layer=spec.layers, n_head=spec.heads)
         build = transformers.GPT2LMHeadModel
+    elif name.startswith("t5"):
+        config = transformers.T5Config(
+            d_model=spec.width, num_layers=spec.layers, num_heads=spec.heads, d_ff=spec.hidden_width, vocab_size=32_128
+        )
+        build = transformers.T5ForConditionalGeneration
+    elif name.startswith("qwen"):
+        assert spec.experts is not None
+        config = transformers.Qwen3MoeConfig(
+            **sizes,
+            head_dim=spec.head_width,
+            num_attention_heads=spec.heads,
+            num_key_value_heads=spec.key_value_heads,
+            num_experts=spec.experts.count,
+            moe_intermediate_size=spec.experts.hidden_width,
+            tie_word_embeddings=False,
+        )
+        build = transformers.Qwen3MoeForCausalLM
     elif name.startswith("pythia"):
         config = transformers.GPTNeoXConfig(
             **sizes, num_attention_heads=spec.heads, intermediate_size=spec.hidden_width, tie_word_embeddings=False
@@ -80,7 +104,19 @@ def _transformers_model(name: str) -> object:
 
 @pytest.mark.parametrize(
     "name",
-    ["gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl", "pythia-410m", "pythia-12b", "llama3-70b", "mistral-7b"],
+    [
+        "gpt2-small",
+        "gpt2-medium",
+        "gpt2-large",
+        "gpt2-xl",
+        "pythia-410m",
+        "pythia-12b",
+        "llama3-70b",
+        "mistral-7b",
+        "qwen3-30b-a3b",
+        "t5-small",
+        "t5-large",
+    ],
 )
 def test_a_preset_counts_what_transformers_builds(name: str) -> None:
     model = _transformers_model(name)
@@ -99,6 +135,7 @@ def test_parts_add_up_to_the_whole(name: str) -> None:
 
 def test_a_token_visits_only_the_active_experts() -> None:
     assert count_parameters(preset("mixtral-8x7b")).active == 12_879_925_248  # "13B active" in the paper
+    assert count_parameters(preset("qwen1.5-moe-a2.7b")).active == pytest.approx(2.7e9, rel=0.01)
     assert count_flops(preset("mixtral-8x7b")).forward < 2 * count_parameters(preset("mixtral-8x7b")).total
 
 
@@ -110,6 +147,16 @@ def test_forward_flops_are_near_two_per_weight_when_texts_are_short() -> None:
     matrices = sum(math.prod(s) for n, s in weight_shapes(spec).items() if len(s) == 2)
     assert flops.forward == 2 * (matrices - looked_up) + attention
     assert flops.training == 3 * flops.forward
+
+
+def test_an_encoder_decoder_attends_in_three_ways() -> None:
+    """Of one token read and one written: what its layers see of a text of 100, and two FLOPs for each weight."""
+    spec = preset("t5-small")
+    flops, weights = count_flops(spec, context=100), count_parameters(spec).total
+    tables = 32_128 * 512 + 2 * 32 * 8
+    seen = 6 * 100 + 6 * 100 + 6 * 50.5  # the encoder and cross-attention everything, the decoder half of it
+    norms = (6 * 2 + 6 * 3 + 2) * 512
+    assert flops.forward == 2 * (weights - tables - norms) + 2 * 32_128 * 512 + 4 * 512 * seen
 
 
 @given(length=st.integers(1, 40), window=st.one_of(st.none(), st.integers(1, 50)), causal=st.booleans())

@@ -29,6 +29,21 @@ def test_the_cache_holds_a_key_and_a_value_per_layer_and_key_value_head() -> Non
     assert windowed.cache == windowed.cache_per_token * 4_096  # no more than the window is kept
 
 
+def test_an_encoder_decoder_caches_the_source_too() -> None:
+    memory = count_memory(preset("t5-small"), batch=1, context=100)
+    assert memory.cache_per_token == 2 * 6 * 512 * 4
+    assert memory.cache == 2 * 100 * memory.cache_per_token
+
+
+def test_of_experts_only_the_visited_ones_hold_activations() -> None:
+    many, few = (
+        count_memory(TINY.replace(experts={"count": count, "active": 2, "hidden_width": 64}), batch=4)
+        for count in (64, 4)
+    )
+    assert many.weights > 5 * few.weights
+    assert many.activations < 1.2 * few.activations
+
+
 def test_checkpointing_and_smaller_batches_save_activations() -> None:
     spec = preset("gpt2-small")
     plain, saved = count_memory(spec, batch=4), count_memory(spec, batch=4, gradient_checkpointing=True)

@@ -317,7 +317,7 @@ def test_every_choice_at_once(workspace: Workspace, inputs: dict[str, Artifact])
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "steps and seconds": ({"seconds": 10.0}, "Both a number of steps and a time"),
     "an unknown preset": ({"preset": "gpt2-smal"}, "No preset is called 'gpt2-smal'"),
-    "an encoder": ({"preset": "digits", "model": {}}, "which doesn't write text"),
+    "an encoder": ({"preset": "digits", "model": {}}, "which doesn't go on with text"),
     "a width that heads don't divide": ({"model": {"width": 18, "heads": 4}}, "width 18 is not divisible by 4 heads"),
     "a context longer than the data": ({"model": {"context": 10_000}}, "a context of 10,000 needs at least 10,001"),
     "weight decay where there is none": ({"optimizer": "sgd", "weight_decay": 0.1}, "sgd has no weight decay"),

@@ -37,6 +37,15 @@ CHANGES: list[dict[str, Any]] = [
     {"logit_softcap": 15.0},
     {"kind": "encoder", "head": "classes", "classes": 5},
     {"vocabulary_size": 2000},
+    {"experts": {"count": 8, "active": 2, "hidden_width": 32}},
+    {"experts": {"count": 4, "active": 1, "hidden_width": 64, "shared": 2, "shared_gate": True, "dense_layers": 1}},
+    {"activation": "swiglu", "experts": {"count": 4, "active": 3, "hidden_width": 32, "shared": 1}},
+    {"positions": "relative"},
+    {"positions": "relative", "qk_norm": True, "key_value_heads": 2},
+    {"kind": "encoder-decoder", "encoder_layers": 2},
+    {"kind": "encoder-decoder", "encoder_layers": 4, "positions": "learned", "qk_norm": True, "key_value_heads": 2},
+    {"kind": "encoder-decoder", "encoder_layers": 1, "norm": "layer", "norm_bias": True, "norm_placement": "post"},
+    {"kind": "encoder-decoder", "encoder_layers": 3, "norm_placement": "sandwich", "activation": "swiglu"},
 ]
 
 
@@ -56,7 +65,7 @@ def _kept_for_backward(spec: ModelSpec, rows: int, *, bfloat16: bool) -> int:
     targets = tokens[:, 0] if spec.head == "classes" else tokens
     autocast = torch.autocast("cpu", torch.bfloat16) if bfloat16 else contextlib.nullcontext()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), autocast:
-        model(tokens, targets)
+        model(tokens, targets, source=tokens if spec.kind == "encoder-decoder" else None)
     return sum(size for place, size in kept.items() if place not in weights)
 
 

@@ -50,7 +50,7 @@ def count_parameters(spec: ModelSpec) -> Parameters:
     for name, shape in weight_shapes(spec).items():
         size = math.prod(shape)
         by_part[part_of(name)] += size
-        if "embedding" in name and part_of(name) in ("embedding", "positions"):
+        if part_of(name) in ("embedding", "positions"):
             looked_up += size
         if ".experts." in name and spec.experts:
             idle += size // spec.experts.count * (spec.experts.count - spec.experts.active)
@@ -59,7 +59,10 @@ def count_parameters(spec: ModelSpec) -> Parameters:
 
 
 def count_flops(spec: ModelSpec, context: int | None = None) -> Flops:
-    """FLOPs per token when texts of `context` tokens are read (default: the description's context)."""
+    """FLOPs per token when texts of `context` tokens are read (default: the description's context).
+
+    Of an encoder-decoder those of one token read and one written, in texts of the same length.
+    """
     length = checked_length(spec, context)
     by_part: dict[Part, float] = dict.fromkeys(PARTS, 0.0)
     for name, shape in weight_shapes(spec).items():
@@ -75,8 +78,9 @@ def count_flops(spec: ModelSpec, context: int | None = None) -> Flops:
     product = 2 * spec.heads * spec.head_width  # one query against one key; the same again to mix one value
     by_part["attention"] += spec.layers * 2 * product * seen
     if spec.kind == "encoder-decoder":
+        read = attended_positions(length, spec.window, causal=False)
         by_part["attention"] += spec.layers * 2 * product * length  # cross-attention sees the whole source
-        by_part["attention"] += spec.encoder_layers * 2 * product * length
+        by_part["attention"] += spec.encoder_layers * 2 * product * read
     forward = sum(by_part.values())
     return Flops(forward=forward, training=3 * forward, by_part=by_part)
 

@@ -83,6 +83,8 @@ def count_memory(
 ) -> Memory:
     """Bytes for training on `batch` texts of `context` tokens, and for a cache of as many.
 
+    An encoder-decoder reads as many tokens as it writes.
+
     Gradients have the weights' format; optimiser state is float32 in every engine. accumulates: the gradients of
     earlier batches are held meanwhile. Raises BadInput for a batch below 1.
     """
@@ -94,15 +96,19 @@ def count_memory(
     weights = gradients = parameters * BYTES[weights_in]
     state = _state_numbers(spec, optimizer) * BYTES["float32"]
     casts = _cast_numbers(spec) * BYTES[activations_in] if BYTES[activations_in] < BYTES[weights_in] else 0.0
-    blocks = [tokens * _block_bytes(spec, layer, activations_in) for layer in range(spec.layers)]
-    blocks += [blocks[0]] * spec.encoder_layers
-    inside = tokens * (spec.hidden_width + spec.width) * BYTES[activations_in]
+    stacks = [spec.encoder, spec] if spec.kind == "encoder-decoder" else [spec]
+    blocks = [
+        tokens * _block_bytes(stack, layer, length, activations_in) for stack in stacks for layer in range(stack.layers)
+    ]
+    inside = tokens * (_widest_hidden(spec) + spec.width) * BYTES[activations_in]
     if gradient_checkpointing:  # the input of each block; one block at a time is computed again, with its casts
         recomputed, casts = max(blocks), casts / len(blocks)
         blocks = [tokens * spec.width * BYTES[activations_in]] * len(blocks)
         inside += recomputed
     logits = _logit_bytes(spec, batch, tokens, activations_in)
-    outside = logits * (2 if spec.logit_softcap is not None else 1) + tokens * _outer_bytes(spec, activations_in)
+    outside = logits * (2 if spec.logit_softcap is not None else 1) + len(stacks) * tokens * _outer_bytes(
+        spec, activations_in
+    )
     activations = sum(blocks) + outside
     earlier = gradients if accumulates else 0.0
     most = casts + max(
@@ -115,6 +121,8 @@ def count_memory(
     gaps = GAPS_WITH_CHECKPOINTING if gradient_checkpointing else GAPS
     per_token = 2 * spec.layers * spec.key_value_heads * spec.head_width * BYTES[activations_in]
     kept = min(length, spec.window or length)
+    if spec.kind == "encoder-decoder":  # of each block's cross-attention those of the source, as long as the text
+        kept += length
     return Memory(
         weights=weights,
         gradients=gradients,
@@ -169,33 +177,63 @@ def _cast_numbers(spec: ModelSpec) -> float:
     return multiplied + (spec.vocabulary_size * spec.width if spec.tied_embeddings else 0)
 
 
-def _block_bytes(spec: ModelSpec, layer: int, activations_in: NumberFormat) -> float:
+def _block_bytes(spec: ModelSpec, layer: int, length: int, activations_in: NumberFormat) -> float:
     """Bytes that one block keeps for the backward pass, per token, each thing once, whoever needs it.
 
     Attention keeps the joint queries, keys and values (unless all three were copied), a copy of the queries and keys
     if they were normalised or turned, and its result with one log-sum per head: the fused kernel computes the scores
     again. A norm keeps its input, and the product after it the norm's output.
     """
+    parts = 3 if spec.kind == "encoder-decoder" else 2
+    norms = parts * (2 if spec.norm_placement == "sandwich" else 1) if spec.norm != "none" else 0
+    # All products' inputs, which are the norms' results, and the norms' inputs; a parallel block's parts share one.
+    streams = (parts + norms - (1 if spec.parallel_residual else 0)) * spec.width * BYTES[activations_in]
+    streams += norms * _norm_bytes(spec, spec.width, activations_in, has_copy=False)
+    attention = _attention_bytes(spec, layer, length, activations_in)
+    if spec.kind == "encoder-decoder":
+        attention += _cross_attention_bytes(spec, activations_in)
+    return attention + streams + _feedforward_bytes(spec, layer, activations_in)
+
+
+def _attention_bytes(spec: ModelSpec, layer: int, length: int, activations_in: NumberFormat) -> float:
+    """See `_block_bytes`. Relative positions are learned, and the fused kernel has no gradients for what is added to
+    the scores: without it queries, keys and values are copied for each head, and the weights are kept, in float32."""
     queries, keys = spec.heads * spec.head_width, spec.key_value_heads * spec.head_width
     turned = spec.qk_norm or spec.positions == "rotary"
-    joint_is_read = spec.qk_norm or not (turned and spec.has_value_embedding(layer))
-    attention = queries + (queries + 2 * keys if joint_is_read else 0) + (queries + keys if turned else 0)
-    if spec.has_value_embedding(layer):
-        attention += keys
-    if spec.kind == "encoder-decoder":  # the decoder's second attention, with its norm
-        attention += 2 * queries + 2 * keys + 2 * spec.width
-    if spec.has_experts(layer) and spec.experts:
-        hidden = spec.experts.hidden_width * (spec.experts.active + spec.experts.shared)
+    if spec.positions == "relative":
+        numbers = queries + (queries + 2 * keys if spec.qk_norm else 0)
+        scores = (3 * queries + spec.heads * length) * max(BYTES["float32"], BYTES[activations_in])
     else:
-        hidden = spec.hidden_width
-    norms = (4 if spec.norm_placement == "sandwich" else 2) if spec.norm != "none" else 0
-    # Both products' inputs, which are the norms' results, and the norms' inputs; a parallel block's parts share one.
-    streams = (2 + norms - (1 if spec.parallel_residual else 0)) * spec.width
-    kept = (attention + streams + _hidden_tensors(spec) * hidden) * BYTES[activations_in]
-    kept += norms * _norm_bytes(spec, spec.width, activations_in, has_copy=False)
+        joint_is_read = spec.qk_norm or not (turned and spec.has_value_embedding(layer))
+        numbers = queries + (queries + 2 * keys if joint_is_read else 0) + (queries + keys if turned else 0)
+        scores = spec.heads * BYTES["float32"]
+    if spec.has_value_embedding(layer):
+        numbers += keys
+    kept = numbers * BYTES[activations_in] + scores
     if spec.qk_norm:
         kept += _norm_bytes(spec, queries + keys, activations_in, has_copy=True)
-    return kept + spec.heads * BYTES["float32"]
+    return kept
+
+
+def _cross_attention_bytes(spec: ModelSpec, activations_in: NumberFormat) -> float:
+    """Queries and result of each token that is written, keys and values of each that was read."""
+    queries, keys = spec.heads * spec.head_width, spec.key_value_heads * spec.head_width
+    numbers = 2 * queries + 2 * keys + (queries + keys if spec.qk_norm else 0)
+    kept = numbers * BYTES[activations_in] + spec.heads * BYTES["float32"]
+    if spec.qk_norm:
+        kept += _norm_bytes(spec, queries + keys, activations_in, has_copy=True)
+    return kept
+
+
+def _feedforward_bytes(spec: ModelSpec, layer: int, activations_in: NumberFormat) -> float:
+    """The hidden layer; of experts those of each visited one, with its tokens, its results and the router's choice."""
+    experts = spec.experts
+    if experts is None or not spec.has_experts(layer):
+        return _hidden_tensors(spec) * spec.hidden_width * BYTES[activations_in]
+    inside = _hidden_tensors(spec) * experts.hidden_width * (experts.active + experts.shared)
+    visits = 2 * spec.width * experts.active + (spec.width if experts.shared_gate else 0)
+    ranking = experts.count * (BYTES["float32"] + 8) + experts.active * (3 * BYTES["float32"] + 16)  # ids are int64
+    return (inside + visits) * BYTES[activations_in] + ranking
 
 
 def _norm_bytes(spec: ModelSpec, width: int, activations_in: NumberFormat, *, has_copy: bool) -> float:
@@ -209,6 +247,13 @@ def _norm_bytes(spec: ModelSpec, width: int, activations_in: NumberFormat, *, ha
     narrow = wide > BYTES[activations_in]
     copy = wide - (0 if has_copy else BYTES[activations_in]) if narrow else 0.0
     return width * (copy + (wide if spec.norm_gain else 0.0))
+
+
+def _widest_hidden(spec: ModelSpec) -> int:
+    """Numbers per token of the widest hidden layer: of all experts together that a token visits."""
+    experts = spec.experts
+    visited = 0 if experts is None else experts.hidden_width * (experts.active + experts.shared)
+    return max(visited, spec.hidden_width if experts is None or experts.dense_layers else 0)
 
 
 def _hidden_tensors(spec: ModelSpec) -> int:

@@ -91,6 +91,48 @@ def _pythia(layers: int, heads: int, width: int, vocabulary_size: int = 50_304) 
     )
 
 
+def _t5(layers: int, heads: int, width: int) -> ModelSpec:
+    return ModelSpec(
+        kind="encoder-decoder",
+        vocabulary_size=32_128,
+        context=512,
+        width=width,
+        encoder_layers=layers,
+        layers=layers,
+        heads=heads,
+        head_width=64,
+        positions="relative",
+        score_scale=1.0,
+        activation="relu",
+        norm="rms",
+        norm_epsilon=1e-6,
+        tied_embeddings=True,
+        logit_scale=width**-0.5,
+    )
+
+
+def _bart(layers: int, heads: int, width: int) -> ModelSpec:
+    return ModelSpec(
+        kind="encoder-decoder",
+        vocabulary_size=50_265,
+        context=1_024,
+        width=width,
+        encoder_layers=layers,
+        layers=layers,
+        heads=heads,
+        positions="learned",
+        activation="gelu",
+        norm="layer",
+        norm_bias=True,
+        norm_placement="post",
+        embedding_norm=True,
+        final_norm=False,
+        attention_bias="all",
+        feedforward_bias=True,
+        tied_embeddings=True,
+    )
+
+
 _MICROGPT = ModelSpec(
     vocabulary_size=27,
     context=16,
@@ -205,7 +247,7 @@ PRESETS: dict[str, tuple[str, ModelSpec]] = {
             key_value_heads=8,
             hidden_width=14_336,
             rotary_base=1_000_000.0,
-            experts=Experts(count=8, active=2, hidden_width=14_336),
+            experts=Experts(count=8, active=2, hidden_width=14_336, balance=0.02),
         ),
     ),
     "deepseek-moe-16b": (
@@ -219,9 +261,48 @@ PRESETS: dict[str, tuple[str, ModelSpec]] = {
             key_value_heads=16,
             hidden_width=10_944,
             norm_epsilon=1e-6,
-            experts=Experts(count=64, active=6, hidden_width=1_408, shared=2, dense_layers=1),
+            experts=Experts(
+                count=64, active=6, hidden_width=1_408, shared=2, dense_layers=1, normalized=False, balance=0.001
+            ),
         ),
     ),
+    "qwen1.5-moe-a2.7b": (
+        "Qwen1.5-MoE-A2.7B (Qwen team 2024): four of 60 fine experts, four shared behind a gate",
+        _llama(
+            vocabulary_size=151_936,
+            context=8_192,
+            width=2_048,
+            layers=24,
+            heads=16,
+            key_value_heads=16,
+            hidden_width=5_632,
+            rotary_base=1_000_000.0,
+            norm_epsilon=1e-6,
+            experts=Experts(
+                count=60, active=4, hidden_width=1_408, shared=4, shared_gate=True, normalized=False, balance=0.001
+            ),
+        ).replace(attention_bias="inputs"),
+    ),
+    "qwen3-30b-a3b": (
+        "Qwen3-30B-A3B (Qwen team 2025): eight of 128 fine experts, queries and keys normalised",
+        _llama(
+            vocabulary_size=151_936,
+            context=40_960,
+            width=2_048,
+            layers=48,
+            heads=32,
+            key_value_heads=4,
+            hidden_width=6_144,
+            rotary_base=1_000_000.0,
+            norm_epsilon=1e-6,
+            experts=Experts(count=128, active=8, hidden_width=768, balance=0.001),
+        ).replace(head_width=128, qk_norm=True),
+    ),
+    "t5-small": ("T5, 60M (Raffel et al. 2020): an encoder that reads, a decoder that writes", _t5(6, 8, 512)),
+    "t5-base": ("T5, 220M", _t5(12, 12, 768)),
+    "t5-large": ("T5, 770M", _t5(24, 16, 1_024)),
+    "bart-base": ("BART, 139M (Lewis et al. 2020)", _bart(6, 12, 768)),
+    "bart-large": ("BART, 406M", _bart(12, 16, 1_024)),
     "pythia-70m": ("Pythia, 70M (Biderman et al. 2023)", _pythia(6, 8, 512)),
     "pythia-160m": ("Pythia, 160M", _pythia(12, 12, 768)),
     "pythia-410m": ("Pythia, 410M", _pythia(24, 16, 1_024)),

@@ -231,7 +231,8 @@ def _spec(settings: Settings, recommended: ModelSpec) -> ModelSpec:
     spec = start.replace(**changes)
     if spec.kind != "decoder":
         raise BadInput(
-            f"The preset {settings.preset} is an {spec.kind}, which doesn't write text.", "Choose a decoder's preset."
+            f"The preset {settings.preset} is an {spec.kind}, which doesn't go on with text.",
+            "Choose a decoder's preset.",
         )
     return spec
 
