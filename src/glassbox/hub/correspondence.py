@@ -1,4 +1,4 @@
-"""How their tensors and ours hold the same numbers: a table of names, and five ways in which numbers are laid out."""
+"""How their tensors and ours hold the same numbers: a table of names, and the ways in which numbers are laid out."""
 
 from __future__ import annotations
 
@@ -99,6 +99,35 @@ class OneEach(Layout):
 
     def to_theirs(self, ours: Sequence[Array]) -> list[Array]:
         return list(ours[0])
+
+
+class OneRow(Layout):
+    """A vector, stored as a matrix of one row."""
+
+    def their_shapes(self, ours: Sequence[Shape]) -> list[Shape]:
+        return [(1, *ours[0])]
+
+    def to_ours(self, theirs: Sequence[Array], shapes: Sequence[Shape]) -> list[Array]:
+        return [theirs[0][0]]
+
+    def to_theirs(self, ours: Sequence[Array]) -> list[Array]:
+        return [ours[0][None]]
+
+
+@dataclass(frozen=True)
+class LaterRows(Layout):
+    """Behind some rows that nobody reads; they are written as zeros."""
+
+    unused: int
+
+    def their_shapes(self, ours: Sequence[Shape]) -> list[Shape]:
+        return [(ours[0][0] + self.unused, *ours[0][1:])]
+
+    def to_ours(self, theirs: Sequence[Array], shapes: Sequence[Shape]) -> list[Array]:
+        return [theirs[0][self.unused :]]
+
+    def to_theirs(self, ours: Sequence[Array]) -> list[Array]:
+        return [np.concatenate((np.zeros((self.unused, *ours[0].shape[1:]), ours[0].dtype), ours[0]))]
 
 
 @dataclass(frozen=True)

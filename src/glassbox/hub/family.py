@@ -27,6 +27,7 @@ class Family:
     tensors: where each weight of such a spec is in their files.
     prefix:  what stands before every name but the output matrix's; files of the bare model lack it.
     ignored: ends of names that hold no weights: masks and tables that old versions saved.
+    copies:  names under which a file may hold the token embedding a second time.
     """
 
     model_type: str
@@ -36,6 +37,7 @@ class Family:
     tensors: Callable[[ModelSpec], Iterable[Correspondence]]
     prefix: str
     ignored: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ("lm_head.weight",)
 
     def config(self, spec: ModelSpec) -> dict[str, Any]:
         """The whole config.json of a spec."""

@@ -107,7 +107,7 @@ class Import:
     def _check_nothing_else(self, held: Mapping[str, Entry]) -> None:
         named = {name for each in self._table for name in each.theirs}
         for name in sorted(held.keys() - named):
-            if name.endswith(self.family.ignored) or self._is_the_tied_matrix(name):
+            if name.endswith(self.family.ignored) or self._is_a_copy(name):
                 continue
             raise BadInput(
                 f"{self.folder.path} holds the tensor {shown(name)}, for which a {self.family.model_type} of this "
@@ -115,9 +115,9 @@ class Import:
                 "Choose a plain model that predicts tokens, without adapters and other heads.",
             )
 
-    def _is_the_tied_matrix(self, name: str) -> bool:
-        """A second copy of the token embedding, which some files hold although the two are one."""
-        if not self.spec.tied_embeddings or name not in ("lm_head.weight", "embed_out.weight"):
+    def _is_a_copy(self, name: str) -> bool:
+        """Whether a tensor is the token embedding once more, to the last bit."""
+        if name not in self.family.copies:
             return False
         [embedding] = (each.theirs[0] for each in self._table if each.ours == ("embedding.tokens",))
         copy, original = self.folder.tensors[name], self.folder.tensors[embedding]

@@ -90,4 +90,5 @@ FAMILY = Family(
     tensors=tensors,
     prefix="gpt_neox.",
     ignored=(".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"),
+    copies=("embed_out.weight",),
 )
