@@ -177,8 +177,11 @@ class QuantizedTransformer(Transformer):
         with torch.device("meta"):  # the parts, with no memory behind their parameters
             super().__init__(spec, weights={name: torch.empty(shape) for name, shape in shapes.items()})
         self.quantization = quantization
-        for name in [name for name, _ in self.named_parameters()]:
-            self._fill(name, tensors, shapes)
+        places: dict[int, list[str]] = {}  # of one parameter: an encoder and its decoder share the table of tokens
+        for name, parameter in self.named_parameters(remove_duplicate=False):
+            places.setdefault(id(parameter), []).append(name)
+        for names in list(places.values()):
+            self._fill(names, tensors, shapes)
         self.eval()
 
     def weights(self) -> dict[str, Tensor]:
@@ -195,20 +198,27 @@ class QuantizedTransformer(Transformer):
             return
         raise BadInput("The weights of a quantised model can't be changed.", "Change the model that it was made from.")
 
-    def _fill(self, name: str, tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Put codes, or numbers, behind one parameter; those of a fused one beneath one another."""
-        owner, _, last = name.rpartition(".")
-        parts = [f"{owner}.{part}" for part in FUSED[last]] if last in FUSED else [name]
-        module, rows = self.get_submodule(owner), max(0, len(shapes[parts[0]]) - 2)
-        if not is_quantized(parts[0], shapes[parts[0]]):
-            joined = torch.cat([tensors[part].float() for part in parts], rows)
-            setattr(module, last, nn.Parameter(joined, requires_grad=False))
+    def _fill(self, names: list[str], tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Put codes, or numbers, behind one parameter, wherever it is held; those of a fused one one behind another.
+
+        names: of its places, the canonical one first.
+        """
+        owner, _, last = names[0].rpartition(".")
+        parts = [f"{owner}.{part}" for part in FUSED[last]] if last in FUSED else names[:1]
+        shape = shapes[parts[0]]
+        rows = max(0, len(shape) - 2)
+        if not is_quantized(parts[0], shape):
+            joined = nn.Parameter(torch.cat([tensors[part].float() for part in parts], rows), requires_grad=False)
+            for name in names:
+                setattr(self.get_submodule(name.rpartition(".")[0]), last, joined)
             return
         codes = torch.cat([tensors[part + CODES] for part in parts], rows)
         scales = torch.cat([tensors[part + SCALES] for part in parts], rows)
-        setattr(module, last, nn.Parameter(torch.empty(0), requires_grad=False))
-        decoded = _Decoded(self.quantization, codes, scales, shapes[parts[0]][-1])
-        parametrize.register_parametrization(module, last, decoded, unsafe=True)  # unsafe: of another shape than before
+        for name in names:
+            module = self.get_submodule(name.rpartition(".")[0])
+            setattr(module, last, nn.Parameter(torch.empty(0), requires_grad=False))
+            decoded = _Decoded(self.quantization, codes, scales, shape[-1])
+            parametrize.register_parametrization(module, last, decoded, unsafe=True)  # unsafe: the shape changes
 
 
 def coded_shapes(spec: ModelSpec, quantization: Quantization) -> dict[str, tuple[str, tuple[int, ...]]]:
