@@ -25,6 +25,7 @@ LLAMA_3_1 = {
     "rope_type": "llama3", "rope_theta": 10_000.0, "factor": 8.0, "original_max_position_embeddings": 16,
     "low_freq_factor": 0.5, "high_freq_factor": 2.0,
 }  # fmt: skip
+DEFAULT_ROPE = {"rope_type": "default", "rope_theta": 10_000.0}
 GPT2: dict[str, Any] = {
     "vocab_size": VOCABULARY, "n_positions": 48, "n_embd": 24, "n_layer": 2, "n_head": 4, "bos_token_id": 0,
     "eos_token_id": 0,
@@ -60,6 +61,9 @@ MODELS: dict[str, Callable[[], Any]] = {
     "qwen2": lambda: transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**LLAMA)),
     "qwen2, windowed": lambda: transformers.Qwen2ForCausalLM(
         transformers.Qwen2Config(**LLAMA, **QWEN_WINDOW, attn_implementation="eager")
+    ),
+    "apertus, with a squared ReLU": lambda: transformers.ApertusForCausalLM(
+        transformers.ApertusConfig(**LLAMA, hidden_act="relu2", rope_parameters=DEFAULT_ROPE)
     ),
     "qwen3": lambda: transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**LLAMA, head_dim=8)),
 }

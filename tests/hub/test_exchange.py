@@ -175,6 +175,21 @@ def test_a_model_of_our_own_with_characters_is_loaded_by_transformers(tmp_path: 
         torch.testing.assert_close(theirs(torch.tensor([ids])).logits, model(torch.tensor([ids]))[0])
 
 
+def test_the_architecture_that_pretrain_takes_is_loaded_by_transformers(tmp_path: Path) -> None:
+    from glassbox.engines.tensors import Transformer, save_model
+    from glassbox.training.recipe import recommend
+
+    spec = recommend(100_000, 300, 60, 1e10).spec
+    assert not spec.norm_gain
+    (tmp_path / "ours").mkdir()
+    model = Transformer(spec, seed=1)
+    model.load_weights({name: weight + 0.05 * torch.randn_like(weight) for name, weight in model.weights().items()})
+    save_model(model, tmp_path / "ours")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(exported(tmp_path / "ours", tmp_path))
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(tokens()).logits, model(tokens())[0], rtol=0, atol=1e-4)
+
+
 def test_a_model_that_no_family_computes_is_refused_with_what_they_lack(tmp_path: Path) -> None:
     from glassbox.engines.tensors import Transformer, save_model
 

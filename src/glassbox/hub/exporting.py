@@ -19,7 +19,6 @@ from glassbox.hub.number_formats import FORMATS, Format, convert, name_of, wides
 from glassbox.hub.strict_json import read_object
 from glassbox.hub.tensor_file import TensorFileWriter
 from glassbox.hub.tokenizer_files import write_tokenizer
-from glassbox.spec import weight_shapes
 from glassbox.tokenizers import Tokenizer
 
 SHARD_BYTES = 5_000_000_000  # as transformers cuts them
@@ -29,10 +28,10 @@ class Export:
     """A model of ours and the family that carries it. Raises BadInput where none does, naming what they lack."""
 
     def __init__(self, model: ModelFiles) -> None:
-        self.model = model
+        self.model = model.with_gains()
         self.theirs = _their_files(model.folder / THEIR_FILES)
         preferred = self.theirs.get(CONFIG, {}).get("model_type")
-        self.family: Family = family_that_carries(model.spec, preferred)
+        self.family: Family = family_that_carries(self.model.spec, preferred)
 
     def write(
         self,
@@ -56,7 +55,7 @@ class Export:
         if tokenizer is not None:
             write_tokenizer(tokenizer, chat_template, into, self.theirs, self.model.spec.context)
         shards = list(self._shards(formats, shard_bytes))
-        total = sum(math.prod(shape) for shape in weight_shapes(self.model.spec).values())
+        total = sum(map(math.prod, self.model.shapes.values()))
         done = 0
         weight_map: dict[str, str] = {}
         for number, shard in enumerate(shards, 1):
@@ -68,8 +67,8 @@ class Export:
                     done += self._move(each, formats, writer)
                     progress(done, total)
         if len(shards) > 1:
-            size = sum(math.prod(entry.shape) * FORMATS[formats[name]].itemsize
-                       for name, entry in self.model.weights.entries.items())  # fmt: skip
+            size = sum(math.prod(shape) * FORMATS[formats[name]].itemsize
+                       for name, shape in self.model.shapes.items())  # fmt: skip
             index = {"metadata": {"total_size": size}, "weight_map": weight_map}
             (into / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
@@ -105,8 +104,7 @@ class Export:
         yield shard
 
     def _announced(self, each: Correspondence, formats: dict[str, Format]) -> dict[str, tuple[Format, Shape]]:
-        entries = self.model.weights.entries
-        shapes = each.layout.their_shapes([entries[name].shape for name in each.ours])
+        shapes = each.layout.their_shapes([self.model.shapes[name] for name in each.ours])
         return {name: (self._one(each.ours, formats), shape) for name, shape in zip(each.theirs, shapes, strict=True)}
 
     def _one(self, ours: Sequence[str], formats: dict[str, Format]) -> Format:
@@ -116,7 +114,7 @@ class Export:
     def _move(self, each: Correspondence, formats: dict[str, Format], writer: TensorFileWriter) -> int:
         """Write what some weights of ours are there. Returns how many numbers that was."""
         target = self._one(each.ours, formats)
-        ours = [convert(self.model.weights.read(name), self.model.formats[name], target) for name in each.ours]
+        ours = [convert(self.model.read(name), self.model.formats[name], target) for name in each.ours]
         for name, array in zip(each.theirs, each.layout.to_theirs(ours), strict=True):
             writer.write(name, array)
         return sum(array.size for array in ours)

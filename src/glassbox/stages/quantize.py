@@ -51,7 +51,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
     model = ModelFiles(source)
     group_size = DEFAULT_GROUPS[settings.method] if settings.group_size is None else settings.group_size
     quantization = Quantization(settings.method, group_size)
-    total = sum(math.prod(entry.shape) for entry in model.weights.entries.values())
+    total = sum(map(math.prod, model.shapes.values()))
     done = 0
     try:
         with context.output("model") as draft:
@@ -60,7 +60,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
                 for name, code in model.formats.items():
                     if context.stop_requested:
                         raise _Stopped
-                    weight = torch.from_numpy(widen(model.weights.read(name), code)).float()
+                    weight = torch.from_numpy(widen(model.read(name), code)).float()
                     if is_quantized(name, tuple(weight.shape)):
                         codes, scales = quantization.code(weight)
                         file.write(name + CODES, codes.numpy())

@@ -17,7 +17,7 @@ IGNORED = (".rotary_emb.inv_freq",)
 
 
 def read_fields(config: Config) -> dict[str, Any]:
-    """The spec's fields that all models like Llama have."""
+    """The spec's fields that all models like Llama have, but for the activation."""
     heads = config.whole("num_attention_heads")
     width = config.whole("hidden_size")
     return {
@@ -29,12 +29,16 @@ def read_fields(config: Config) -> dict[str, Any]:
         "key_value_heads": config.whole("num_key_value_heads", heads),
         "head_width": config.whole("head_dim", max(1, width // heads)),
         "hidden_width": config.whole("intermediate_size"),
-        "activation": config.choice("hidden_act", GATES, "silu"),
         "norm": "rms",
         "norm_epsilon": config.number("rms_norm_eps", 1e-6),
         "tied_embeddings": config.flag("tie_word_embeddings", default=False),
         **read_rotary(config),
     }
+
+
+def read_gate(config: Config) -> str:
+    """The activation of a gated feed-forward network."""
+    return config.choice("hidden_act", GATES, "silu")
 
 
 def write_fields(spec: ModelSpec) -> dict[str, Any]:
@@ -59,6 +63,7 @@ def read(config: Config) -> ModelSpec:
     return ModelSpec.checked(
         {
             **read_fields(config),
+            "activation": read_gate(config),
             "attention_bias": "all" if config.flag("attention_bias", default=False) else "none",
             "feedforward_bias": config.flag("mlp_bias", default=False),
         }

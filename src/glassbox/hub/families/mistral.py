@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from glassbox.hub.config import Config
-from glassbox.hub.families.llama import IGNORED, read_fields, tensors, write_fields
+from glassbox.hub.families.llama import IGNORED, read_fields, read_gate, tensors, write_fields
 from glassbox.hub.family import Family
 from glassbox.spec import ModelSpec
 
 
 def read(config: Config) -> ModelSpec:
-    return ModelSpec.checked({**read_fields(config), "window": read_window(config)})
+    return ModelSpec.checked({**read_fields(config), "activation": read_gate(config), "window": read_window(config)})
 
 
 def read_window(config: Config) -> int | None:

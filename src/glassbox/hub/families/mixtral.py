@@ -7,7 +7,7 @@ from typing import Any
 
 from glassbox.hub.config import Config
 from glassbox.hub.correspondence import Correspondence, OneEach, same
-from glassbox.hub.families.llama import IGNORED, attention, read_fields, write_fields
+from glassbox.hub.families.llama import IGNORED, attention, read_fields, read_gate, write_fields
 from glassbox.hub.families.mistral import read_window
 from glassbox.hub.family import Family
 from glassbox.spec import ModelSpec
@@ -23,7 +23,9 @@ def read(config: Config) -> ModelSpec:
         "hidden_width": fields["hidden_width"],
         "balance": config.number("router_aux_loss_coef", 0.001, zero=True),
     }
-    return ModelSpec.checked({**fields, "window": read_window(config), "experts": experts})
+    return ModelSpec.checked(
+        {**fields, "activation": read_gate(config), "window": read_window(config), "experts": experts}
+    )
 
 
 def write(spec: ModelSpec) -> dict[str, Any]:

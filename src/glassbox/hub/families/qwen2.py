@@ -6,14 +6,15 @@ from typing import Any
 
 from glassbox.errors import BadInput
 from glassbox.hub.config import Config
-from glassbox.hub.families.llama import IGNORED, read_fields, tensors, write_fields
+from glassbox.hub.families.llama import IGNORED, read_fields, read_gate, tensors, write_fields
 from glassbox.hub.families.mistral import read_window
 from glassbox.hub.family import Family
 from glassbox.spec import ModelSpec
 
 
 def read(config: Config) -> ModelSpec:
-    return ModelSpec.checked({**read_fields(config), "attention_bias": "inputs", "window": read_layers_window(config)})
+    fields = {**read_fields(config), "activation": read_gate(config), "attention_bias": "inputs"}
+    return ModelSpec.checked({**fields, "window": read_layers_window(config)})
 
 
 def read_layers_window(config: Config) -> int | None:

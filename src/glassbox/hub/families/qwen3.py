@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from glassbox.hub.config import Config
-from glassbox.hub.families.llama import IGNORED, read_fields, tensors, write_fields
+from glassbox.hub.families.llama import IGNORED, read_fields, read_gate, tensors, write_fields
 from glassbox.hub.families.qwen2 import read_layers_window, write_layers_window
 from glassbox.hub.family import Family
 from glassbox.spec import ModelSpec
@@ -16,6 +16,7 @@ def read(config: Config) -> ModelSpec:
     return ModelSpec.checked(
         {
             **fields,
+            "activation": read_gate(config),
             "head_width": config.whole("head_dim", 128),
             "attention_bias": "all" if config.flag("attention_bias", default=False) else "none",
             "qk_norm": True,

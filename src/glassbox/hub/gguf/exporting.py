@@ -26,9 +26,9 @@ class GgufExport:
     """A model of ours and the architecture of llama.cpp that computes it. Raises BadInput where there is none."""
 
     def __init__(self, model: ModelFiles, name: str) -> None:
-        self.model = model
+        self.model = model.with_gains()
         self.name = name
-        self.architecture = architecture_of(model.spec)
+        self.architecture = architecture_of(self.model.spec)
 
     def write(
         self,
@@ -67,14 +67,14 @@ class GgufExport:
                 file.write(FREQUENCY_FACTORS, factors)
             for each in table:
                 target = announced[each.theirs[0]][0]
-                ours = [convert(self.model.weights.read(name), self.model.formats[name], target) for name in each.ours]
+                ours = [convert(self.model.read(name), self.model.formats[name], target) for name in each.ours]
                 for name, array in zip(each.theirs, each.layout.to_theirs(ours), strict=True):
                     file.write(name, array)
                     done += array.size
                 progress(done, total)
 
     def _announced(self, each: Correspondence, chosen: Format) -> dict[str, tuple[Format, Shape]]:
-        shapes = each.layout.their_shapes([self.model.weights.entries[name].shape for name in each.ours])
+        shapes = each.layout.their_shapes([self.model.shapes[name] for name in each.ours])
         announced: dict[str, tuple[Format, Shape]] = {}
         for name, shape in zip(each.theirs, shapes, strict=True):
             plain = len(shape) == 1 or any(part in name for part in KEPT_IN_FLOAT32)

@@ -46,7 +46,7 @@ class OnnxExport:
         done = 0
         with (into / WEIGHTS).open("wb") as file:
             for name in self.graph.placed:
-                numbers = convert(self.model.weights.read(name), self.model.formats[name], "F32")
+                numbers = convert(self.model.read(name), self.model.formats[name], "F32")
                 file.write(numbers.data)
                 done += numbers.size
                 progress(done, total)
