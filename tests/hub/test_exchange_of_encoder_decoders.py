@@ -120,7 +120,7 @@ def test_the_presets_are_what_their_family_says(name: str) -> None:
 
 def test_llama_cpp_is_not_asked_to_run_them(tmp_path: Path) -> None:
     saved("t5", tmp_path / "theirs", torch.float32)
-    with pytest.raises(BadInput, match=r"llama\.cpp has no t5"):
+    with pytest.raises(BadInput, match=r"llama\.cpp has nothing for this t5"):
         GgufExport(ModelFiles(imported(tmp_path / "theirs", tmp_path)), "x")
 
 

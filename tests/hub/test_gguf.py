@@ -48,7 +48,7 @@ NOT_CARRIED = (
     "neox, in sequence, without biases",
     "apertus, with a squared ReLU",
 )
-"""A ReLU, which llama.cpp's gpt2 hasn't; no biases, which its gptneox demands; an activation that its apertus hasn't."""
+"""A ReLU, which llama.cpp's gpt2 hasn't; no biases, which its gptneox demands; an activation unknown to its apertus."""
 CARRIED = [name for name in MODELS if name not in NOT_CARRIED]
 
 

@@ -47,7 +47,7 @@ def architecture_of(spec: ModelSpec) -> str:
     family = family_that_carries(spec)
     architecture = ARCHITECTURES.get(family.model_type)
     if architecture is None:
-        lacking = f"no {family.model_type}"
+        lacking = f"nothing for this {family.model_type}"
     elif spec.activation not in ("gelu", "gelu_tanh", "swiglu"):
         lacking = f"no activation {spec.activation} in its {architecture}"
     elif architecture == "gptneox" and spec.attention_bias == "none":
