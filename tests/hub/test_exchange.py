@@ -154,6 +154,28 @@ def test_the_tokenizer_gives_the_same_ids_there_and_back(tmp_path: Path) -> None
     assert again.eos_token == "<|endoftext|>"
 
 
+def test_a_prompt_begins_as_texts_did_in_training(tmp_path: Path) -> None:
+    """Llama's and Mistral's templates put a token before every text, without which they write worse."""
+    theirs, tokenizer = saved("mistral", tmp_path), save_tokenizer(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text())
+    mark = {"id": "<|user|>", "ids": [1], "tokens": ["<|user|>"]}
+    single = [{"SpecialToken": {"id": "<|user|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    content["post_processor"] = {
+        "type": "TemplateProcessing", "single": single, "pair": single, "special_tokens": {"<|user|>": mark},
+    }  # fmt: skip
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    ours = read_tokenizer(Import(tmp_path).folder, 96)
+    assert ours is not None
+    assert ours.beginning == (1,)
+    assert ours.encode("She") == tokenizer.encode("She")
+    (tmp_path / "ours").mkdir()
+    Import(tmp_path).write(tmp_path / "ours")
+    their_prompt = transformers.AutoTokenizer.from_pretrained(tmp_path)("She sells", return_tensors="pt").input_ids
+    expected = theirs.generate(their_prompt, max_new_tokens=8, do_sample=False, eos_token_id=None, pad_token_id=0)
+    [answer] = Decoder(load_model(tmp_path / "ours"), ours).complete(["She sells"], Decoding(8, temperature=0))
+    assert [*their_prompt[0].tolist(), *answer.ids] == expected[0].tolist()
+
+
 def test_a_model_of_our_own_with_characters_is_loaded_by_transformers(tmp_path: Path) -> None:
     from glassbox.engines.tensors import Transformer, save_model
 

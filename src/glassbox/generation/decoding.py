@@ -222,9 +222,12 @@ class Decoder:
         return self._prepared[1]
 
     def encode(self, prompt: str, decoding: Decoding) -> list[int]:
-        """The ids that an answer goes on from. Raises BadInput when they leave it no room, unless it may slide."""
+        """The ids that an answer goes on from, begun as texts were in training.
+
+        Raises BadInput when they leave the answer no room, unless it may slide.
+        """
         tokenizer, context = self._text_tokenizer(), self.model.spec.context
-        ids = tokenizer.encode(prompt)
+        ids = [*tokenizer.beginning, *tokenizer.encode(prompt)]
         if not ids and tokenizer.end_of_text is not None:
             ids = [tokenizer.end_of_text]
         if decoding.at_limit == "stop" and len(ids) >= context:

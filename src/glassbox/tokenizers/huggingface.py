@@ -49,6 +49,8 @@ class HuggingFaceTokenizer(Tokenizer):
         self.special_tokens = {token.content: id for id, token in sorted(added.items()) if token.special}
         known = (self.special_tokens[spelling] for spelling in ENDS_OF_TEXT if spelling in self.special_tokens)
         self.end_of_text = next(known, None)
+        with _told_as_bad_input(f"{source} can't encode a letter"):
+            self.beginning = _beginning(self._library)
         self._decoders = set(_types(json.loads(content).get("decoder")))
 
     @classmethod
@@ -137,6 +139,13 @@ def _read(content: str) -> tokenizers.Tokenizer:
     library.no_truncation()
     library.no_padding()
     return library
+
+
+def _beginning(library: tokenizers.Tokenizer) -> tuple[int, ...]:
+    """What the tokenizer's template puts before a text."""
+    bare, whole = (library.encode("a", add_special_tokens=added).ids for added in (False, True))
+    starts = range(len(whole) - len(bare) + 1)
+    return tuple(whole[: next((start for start in starts if whole[start : start + len(bare)] == bare), 0)])
 
 
 def _encode(library: tokenizers.Tokenizer, texts: Sequence[str]) -> list[list[int]]:

@@ -30,6 +30,10 @@ class Tokenizer(ABC):
     end_of_text: int | None
     """The id that parts documents from one another when they are packed, or None if this tokenizer has none."""
 
+    beginning: tuple[int, ...] = ()
+    """Ids that stand before every text in the training of the model that this tokenizer came with, such as Llama's
+    `<s>`; encoding leaves them to whoever builds the sequence."""
+
     @property
     @abstractmethod
     def vocabulary_size(self) -> int:
