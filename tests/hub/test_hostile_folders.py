@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from published_models import save_tokenizer, saved
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from published_models import MODELS, save_tokenizer, saved
 from safetensors.numpy import load_file, save_file
 
 from glassbox.errors import BadInput
@@ -189,3 +193,49 @@ def test_links_of_hugging_faces_cache_are_followed(folder: Path, tmp_path: Path)
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is no folder"):
         Import(tmp_path / "missing")
+
+
+SCALARS = st.sampled_from([None, True, -3, 0, 1, 3, 10**6, 10**12, 2**70, 1.5, 1e300, -0.0, "", "silu"])
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["rope_type", "factor", "x"]), inner),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_any_change_of_a_config_is_read_or_refused(name: str, tmp_path: Path) -> None:
+    """Whatever stands in config.json: a spec comes out, or BadInput, and no other error, soon."""
+    saved(name, tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+
+    names = st.sampled_from(sorted({*values, "rope_scaling", "head_dim"}))
+
+    @settings(max_examples=60)
+    @given(st.dictionaries(names, JSON, min_size=1, max_size=3))
+    def read_or_refused(changes: dict[str, Any]) -> None:
+        (tmp_path / "config.json").write_text(json.dumps(values | changes))
+        with contextlib.suppress(BadInput):
+            Import(tmp_path)
+
+    read_or_refused()
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[bytes, bytes]:
+    """The config and the weights of a model."""
+    with tempfile.TemporaryDirectory() as folder:
+        saved("llama 2", Path(folder))
+        return (Path(folder) / "config.json").read_bytes(), (Path(folder) / WEIGHTS).read_bytes()
+
+
+@settings(max_examples=60)
+@given(place=st.integers(0, 3000), bytes_there=st.binary(min_size=1, max_size=8))
+def test_any_damage_to_weights_is_read_or_refused(whole: tuple[bytes, bytes], place: int, bytes_there: bytes) -> None:
+    config, content = whole[0], bytearray(whole[1])
+    content[place : place + len(bytes_there)] = bytes_there
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_bytes(config)
+        (Path(folder) / WEIGHTS).write_bytes(content)
+        with contextlib.suppress(BadInput):
+            Import(Path(folder)).write(Path(folder))
