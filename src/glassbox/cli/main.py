@@ -23,6 +23,7 @@ GROUPS = {
     "artifacts": ("glassbox.cli.artifacts:commands", "List, show, verify, trace and delete artifacts."),
     "spec": ("glassbox.cli.spec:commands", "Describe models and count what they cost, without building one."),
     "compare": ("glassbox.cli.compare:commands", "Lay the engines beside one another: numbers, times, curves, source."),
+    "tokenizer": ("glassbox.cli.tokenizer:commands", "See how text becomes tokens; measure, compare and price that."),
     "digits": ("glassbox.cli.digits:commands", "Train a tiny model on Max ( 5 3 9 ), try it, see where it looks."),
 }
 """Name → where its Typer app is, and its summary."""
@@ -32,6 +33,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "microgpt": ("glassbox.cli.microgpt:command", "Train a tiny GPT on names and write new ones, with any engine."),
 }
 """Name → where its function is, and its summary."""
+
+LOOKS: dict[str, tuple[str, str]] = {
+    "trace": ("glassbox.cli.trace:command", "Look into a model while it reads a text."),
+}
+"""The same, of commands that make nothing."""
 
 RUNNERS = {
     "compare-engines": "glassbox.cli.compare:run_comparison",
@@ -62,8 +68,9 @@ def run(arguments: Sequence[str]) -> int:
 def _app(arguments: Sequence[str]) -> typer.Typer:
     app = typer.Typer(help=glassbox.__doc__, add_completion=False, pretty_exceptions_enable=False)
     app.callback(invoke_without_command=True)(_glassbox)
-    for name, (place, summary) in COMMANDS.items():
-        app.command(name, help=summary, rich_help_panel=_STAGES)(_load(place) if name in arguments else _nothing)
+    for panel, commands in ((_STAGES, COMMANDS), (_LOOK, LOOKS)):
+        for name, (place, summary) in commands.items():
+            app.command(name, help=summary, rich_help_panel=panel)(_load(place) if name in arguments else _nothing)
     for stage in registry.stages():
         _add_stage(app, stage, wanted=stage.name in arguments)
     for name, (place, summary) in GROUPS.items():

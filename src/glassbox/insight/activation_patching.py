@@ -72,7 +72,7 @@ def patch_activations(
     if answer == foil or right == wrong:
         raise BadInput(
             "Both texts are answered alike, so there is no difference to explain.",
-            "Choose texts that the model continues differently, or name the answer and its foil.",
+            "Choose texts that the model continues differently, or name an answer and a foil.",
         )
     length = clean.shape[1]
     rows = corrupted.expand(length, -1)  # row p gets its patch at place p
