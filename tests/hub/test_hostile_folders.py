@@ -195,6 +195,37 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
         Import(tmp_path / "missing")
 
 
+@pytest.mark.parametrize(
+    ("changes", "window"),
+    [
+        ({"use_sliding_window": False, "sliding_window": 7}, None),
+        ({"layer_types": ["sliding_attention"] * 2}, 7),
+        ({"layer_types": ["full_attention"] * 2}, None),
+        ({"layer_types": None, "max_window_layers": 0}, 7),
+        ({"layer_types": None, "max_window_layers": 2}, None),
+        ({"sliding_window": 48}, None),
+        ({"layer_types": None, "max_window_layers": 1}, "to some layers only"),
+        ({"layer_types": ["sliding_attention", "full_attention"]}, "to some layers only"),
+        ({"layer_types": ["sliding_attention"]}, "to some layers only"),
+        ({"layer_types": "sliding_attention"}, "to some layers only"),
+    ],
+)
+def test_qwen_has_its_window_in_all_layers_or_none(changes: dict[str, Any], window: Any, tmp_path: Path) -> None:
+    saved("qwen2, windowed", tmp_path)
+    with_config(**changes)(tmp_path)
+    if isinstance(window, str):
+        with pytest.raises(BadInput, match=window):
+            Import(tmp_path)
+    else:
+        assert Import(tmp_path).spec.window == window
+
+
+def test_a_config_of_a_gigabyte_is_not_read(folder: Path) -> None:
+    os.truncate(folder / "config.json", 10**9)  # a file of holes, which takes no room
+    with pytest.raises(BadInput, match="at most 200,000,000 are read"):
+        Import(folder)
+
+
 SCALARS = st.sampled_from([None, True, -3, 0, 1, 3, 10**6, 10**12, 2**70, 1.5, 1e300, -0.0, "", "silu"])
 JSON = st.recursive(
     SCALARS,
