@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from glassbox.engines.catalogue import ENGINES, engine
+from glassbox.engines.catalogue import ENGINES, as_array, engine
 from glassbox.engines.checks import check_names, check_weights
 from glassbox.engines.initialization import initial_weights
 from glassbox.errors import BadInput
@@ -48,3 +49,35 @@ def test_a_source_belongs_to_encoder_decoders_and_to_each_row_one(name: str) -> 
             model.forward(tokens, **given)
     with pytest.raises(BadInput, match="none was given"):
         both.generate([1], 2)
+
+
+ENCODER = ModelSpec.checked({**SPEC.model_dump(exclude_unset=True), "kind": "encoder", "token_types": 2})
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_types_of_tokens_belong_to_models_that_know_them(name: str) -> None:
+    decoder, encoder = engine(name).transformer(SPEC), engine(name).transformer(ENCODER)
+    tokens = encoder.batch([[1, 2], [3, 4]])
+    with pytest.raises(BadInput, match="this model knows none"):
+        decoder.forward(tokens, types=tokens)
+    first, second = (as_array(encoder.forward(tokens, types=types)[0]) for types in (None, encoder.batch([[0, 0]] * 2)))
+    np.testing.assert_array_equal(first, second)
+    if name != "tensors":  # which leaves it to PyTorch, as every range of ids
+        with pytest.raises(BadInput, match="type 2 is outside of 0 to 1"):
+            encoder.forward(tokens, types=encoder.batch([[0, 1], [0, 2]]))
+        with pytest.raises(BadInput, match="There are"):
+            encoder.forward(tokens, types=encoder.batch([[0], [1]]))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_model_of_vectors_gives_those_of_its_last_norm_and_predicts_nothing(name: str) -> None:
+    spec = ENCODER.replace(head="vectors")
+    weights = initial_weights(spec, 1)
+    model, tensors = (engine(one).transformer(spec, weights=weights) for one in (name, "tensors"))
+    vectors, details = model.forward(model.batch([[1, 2, 3]]), keep=["final_norm.output", "logits"])
+    expected, _ = tensors.forward(tensors.batch([[1, 2, 3]]))
+    np.testing.assert_allclose(as_array(vectors), as_array(expected), atol=1e-6)
+    for value in details.values.values():
+        np.testing.assert_array_equal(as_array(value), as_array(vectors))
+    with pytest.raises(BadInput, match="targets belong to predictions"):
+        model.forward(model.batch([[1, 2]]), model.batch([[1, 2]]))

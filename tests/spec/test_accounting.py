@@ -38,6 +38,8 @@ PUBLISHED = {  # from the papers' tables and the models' cards
     "t5-large": 737_668_096,
     "bart-base": 139_420_416 - 2 * 2 * 768,  # BART's tables of positions have two rows that nothing reads
     "bart-large": 406_291_456 - 2 * 2 * 1_024,
+    "bert-base": 109_514_298,
+    "bert-large": 335_174_458,
     "pythia-70m": 70_426_624,
     "pythia-160m": 162_322_944,
     "pythia-410m": 405_334_016,
@@ -67,6 +69,12 @@ def _transformers_model(name: str) -> object:
     if name.startswith("gpt2"):
         config = transformers.GPT2Config(n_embd=spec.width, n_layer=spec.layers, n_head=spec.heads)
         build = transformers.GPT2LMHeadModel
+    elif name.startswith("bert"):
+        config = transformers.BertConfig(
+            hidden_size=spec.width, num_hidden_layers=spec.layers, num_attention_heads=spec.heads,
+            intermediate_size=spec.hidden_width,
+        )  # fmt: skip
+        build = transformers.BertForMaskedLM
     elif name.startswith("t5"):
         config = transformers.T5Config(
             d_model=spec.width, num_layers=spec.layers, num_heads=spec.heads, d_ff=spec.hidden_width, vocab_size=32_128
@@ -116,6 +124,8 @@ def _transformers_model(name: str) -> object:
         "qwen3-30b-a3b",
         "t5-small",
         "t5-large",
+        "bert-base",
+        "bert-large",
     ],
 )
 def test_a_preset_counts_what_transformers_builds(name: str) -> None:

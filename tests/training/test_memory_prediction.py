@@ -40,6 +40,7 @@ CHANGES: list[dict[str, Any]] = [
     {"experts": {"count": 8, "active": 2, "hidden_width": 32}},
     {"experts": {"count": 4, "active": 1, "hidden_width": 64, "shared": 2, "shared_gate": True, "dense_layers": 1}},
     {"activation": "swiglu", "experts": {"count": 4, "active": 3, "hidden_width": 32, "shared": 1}},
+    {"kind": "encoder", "output_transform": True, "norm": "layer", "norm_bias": True, "token_types": 2},
     {"positions": "relative"},
     {"positions": "relative", "qk_norm": True, "key_value_heads": 2},
     {"kind": "encoder-decoder", "encoder_layers": 2},

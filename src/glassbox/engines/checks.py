@@ -27,6 +27,18 @@ def check_source(spec: ModelSpec, *, rows: int, source_rows: int | None, held: b
         )
 
 
+def check_targets(spec: ModelSpec, *, given: bool) -> None:
+    """Raises BadInput for targets of a model that predicts nothing."""
+    if given and spec.head == "vectors":
+        raise BadInput("This model gives vectors, and targets belong to predictions.", "Give no targets.")
+
+
+def check_types(spec: ModelSpec, *, given: bool) -> None:
+    """Raises BadInput for types of tokens where the model knows none."""
+    if given and not spec.token_types:
+        raise BadInput("Types of tokens were given, and this model knows none.", "Give tokens only.")
+
+
 def check_source_rows(present: Iterable[bool]) -> None:
     """present: of each row of the source, whether it has any token. Raises BadInput if one has none."""
     for row, any_token in enumerate(present, start=1):
@@ -38,6 +50,8 @@ def check_prompt(length: int, spec: ModelSpec) -> None:
     """Raises BadInput for a prompt that nothing can be written after."""
     if spec.head == "classes":
         raise BadInput("A classifier writes no tokens.", "Choose a model with head = language, or ask for its logits.")
+    if spec.head == "vectors":
+        raise BadInput("This model gives vectors and writes no tokens.", "Choose a model with head = language.")
     if not length:
         raise BadInput("The prompt is empty, and a model reads at least one token.", "Begin with the start token.")
 

@@ -50,6 +50,7 @@ class Transformer(ABC):
         targets: Array | None = None,
         *,
         keep: Iterable[str] = (),
+        types: Array | None = None,
         source: Array | None = None,
         source_present: Array | None = None,
     ) -> tuple[Array, Details]:
@@ -59,10 +60,12 @@ class Transformer(ABC):
         targets: ids, (batch, length), `IGNORED` where no loss is wanted; (batch,) for a classifier.
         keep:    canonical names of intermediate values to return, `*` standing for anything
                  (`blocks.*.attention.weights`). Nothing is computed or held for names that aren't asked for.
+        types:   with token types, the kind of each token, (batch, length); 0 for all if none are given.
         source:  of an encoder-decoder: the ids that its encoder reads, (batch, source_length).
         source_present: (batch, source_length), True for a real token, False for padding that nobody may look at.
 
-        Returns logits (batch, length, vocabulary), or (batch, classes) of a classifier, and the details.
+        Returns logits (batch, length, vocabulary), or (batch, classes) of a classifier, or the vectors (batch, length,
+        width) with head = vectors; and the details.
         Raises BadInput for tokens longer than the context, for a name that this model has no value of, and for a source
         that an encoder-decoder lacks or another model is given.
         """
@@ -96,12 +99,13 @@ class Transformer(ABC):
         targets: Array,
         optimizer: Optimizer,
         *,
+        types: Array | None = None,
         source: Array | None = None,
         source_present: Array | None = None,
     ) -> float:
         """One step of training on one batch (see `forward`). Returns the loss before the update, in nats per token."""
         self.zero_grad()
-        _, details = self.forward(tokens, targets, source=source, source_present=source_present)
+        _, details = self.forward(tokens, targets, types=types, source=source, source_present=source_present)
         self.backward(details)
         optimizer.step()
         assert details.loss is not None  # targets were given

@@ -2,6 +2,7 @@
 
 embedding.token_vectors               (batch, length, width)      times the embedding scale
 embedding.position_vectors            (length, width)             learned and sinusoidal positions
+embedding.type_vectors                (batch, length, width)      token types
 embedding.output                      (batch, length, width)
 blocks.0.attention_norm.output        (batch, length, width)
 blocks.0.attention.projected_queries  (batch, heads, length, head_width)             before norm and rotation,
@@ -30,7 +31,8 @@ blocks.0.cross_attention_norm.output  (batch, length, width)
 blocks.0.cross_attention.queries      (batch, heads, length, head_width), and .keys, .values of the source's length
 blocks.0.cross_attention.scores, .weights   (batch, heads, length, source_length)
 blocks.0.cross_attention.mixed, .output, and blocks.0.cross_attention_residual   as of attention
-logits                                (batch, length, vocabulary) or (batch, classes)
+output.transformed                    (batch, length, width) or (batch, width)   with output_transform
+logits                                (batch, length, vocabulary) or (batch, classes) or, of vectors, as the last norm
 """
 
 from __future__ import annotations
@@ -120,7 +122,11 @@ def _values(spec: ModelSpec, batch: int, length: int, source_length: int) -> Ite
         for name, shape in _stack(spec.encoder, batch, source_length, 0):
             yield f"encoder.{name}", shape
     yield from _stack(spec, batch, length, source_length)
-    yield "logits", (batch, spec.classes) if spec.head == "classes" else (batch, length, spec.vocabulary_size)
+    shape: Shape = (batch,) if spec.head == "classes" else (batch, length)
+    if spec.output_transform:
+        yield "output.transformed", (*shape, spec.width)
+    outputs = {"classes": spec.classes, "vectors": spec.width, "language": spec.vocabulary_size}
+    yield "logits", (*shape, outputs[spec.head])
 
 
 def _stack(spec: ModelSpec, batch: int, length: int, source_length: int) -> Iterator[tuple[str, Shape]]:
@@ -128,6 +134,8 @@ def _stack(spec: ModelSpec, batch: int, length: int, source_length: int) -> Iter
     yield "embedding.token_vectors", stream
     if spec.positions in ("learned", "sinusoidal"):
         yield "embedding.position_vectors", (length, spec.width)
+    if spec.token_types:
+        yield "embedding.type_vectors", stream
     yield "embedding.output", stream
     if spec.embedding_norm:
         yield "embedding_norm.output", stream

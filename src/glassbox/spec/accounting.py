@@ -72,7 +72,7 @@ def count_flops(spec: ModelSpec, context: int | None = None) -> Flops:
         if ".experts." in name and spec.experts:
             used = used // spec.experts.count * spec.experts.active
         by_part[part_of(name)] += 2 * used
-    if spec.tied_embeddings:
+    if spec.tied_embeddings and spec.head == "language":
         by_part["output"] += 2 * spec.vocabulary_size * spec.width
     seen = attended_positions(length, spec.window, causal=spec.causal)
     product = 2 * spec.heads * spec.head_width  # one query against one key; the same again to mix one value

@@ -174,7 +174,7 @@ def _cast_numbers(spec: ModelSpec) -> float:
         for name, shape in shapes.items()
         if len(shape) >= 2 and part_of(name) not in ("embedding", "positions")
     )
-    return multiplied + (spec.vocabulary_size * spec.width if spec.tied_embeddings else 0)
+    return multiplied + (spec.vocabulary_size * spec.width if spec.tied_embeddings and spec.head == "language" else 0)
 
 
 def _block_bytes(spec: ModelSpec, layer: int, length: int, activations_in: NumberFormat) -> float:
@@ -265,13 +265,16 @@ def _hidden_tensors(spec: ModelSpec) -> int:
 
 
 def _outer_bytes(spec: ModelSpec, activations_in: NumberFormat) -> float:
-    """Per token: what the norm of the embedding, the last norm and the output matrix keep."""
+    """Per token: what the norm of the embedding, the last norm and the output matrix keep, and a layer before it."""
     norms = (spec.final_norm + spec.embedding_norm) if spec.norm != "none" else 0
-    tensors = (1 + norms) * spec.width * BYTES[activations_in]
+    transform = 3 if spec.output_transform and spec.head == "language" else 0  # before and after activation, normed
+    tensors = (1 + norms + transform) * spec.width * BYTES[activations_in]
     return tensors + norms * _norm_bytes(spec, spec.width, activations_in, has_copy=False)
 
 
 def _logit_bytes(spec: ModelSpec, batch: int, tokens: int, activations_in: NumberFormat) -> float:
     """The logits, or the logarithms of their probabilities, once: float32 at least, as the loss is."""
+    if spec.head == "vectors":
+        return 0.0
     predictions = batch * spec.classes if spec.head == "classes" else tokens * spec.vocabulary_size
     return predictions * max(BYTES["float32"], BYTES[activations_in])

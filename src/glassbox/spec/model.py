@@ -24,7 +24,7 @@ NormPlacement = Literal["pre", "post", "sandwich"]
 Activation = Literal["relu", "relu_squared", "gelu", "gelu_tanh", "silu", "swiglu", "geglu", "geglu_tanh"]
 Biases = Literal["none", "inputs", "all"]
 Initialization = Literal["normal", "scaled", "zero"]
-Head = Literal["language", "classes"]
+Head = Literal["language", "classes", "vectors"]
 
 GATED_ACTIVATIONS: frozenset[Activation] = frozenset({"swiglu", "geglu", "geglu_tanh"})
 LARGEST = 1_000_000_000  # a bound on sizes, so that a slip of the keyboard is an answer and not an hour of counting
@@ -124,7 +124,10 @@ class ModelSpec(BaseModel):
     kind: Kind = Field(
         default="decoder", description="Decoder (writes), encoder (reads), or encoder-decoder (reads, then writes)."
     )
-    head: Head = Field(default="language", description="What comes out: logits over the vocabulary, or over classes.")
+    head: Head = Field(
+        default="language",
+        description="What comes out: logits over the vocabulary or over classes, or the vectors themselves.",
+    )
     classes: int = Field(default=0, ge=0, le=LARGEST, description="Classes to choose from, with head = classes.")
 
     # Sizes
@@ -206,7 +209,15 @@ class ModelSpec(BaseModel):
 
     # Embedding and output
     tied_embeddings: bool = Field(default=False, description="One matrix for embedding and output (Press & Wolf 2017).")
+    token_types: int = Field(
+        default=0, ge=0, le=LARGEST, description="Kinds of tokens, each with a vector that is added (BERT's segments)."
+    )
     embedding_scale: float = Field(default=1.0, gt=0, description="Factor on the token embedding.")
+    output_transform: bool = Field(
+        default=False,
+        description="One more layer before the output matrix, as in BERT: with the activation and a norm for words, "
+        "with tanh for classes (the pooler).",
+    )
     output_bias: bool = Field(default=False, description="A bias on the logits.")
     logit_scale: float = Field(
         default=1.0, gt=0, description="Factor on the vectors that the output matrix reads (T5: 1/√width)."
@@ -375,6 +386,19 @@ class ModelSpec(BaseModel):
         if self.head == "classes" and (self.kind != "encoder" or self.tied_embeddings):
             raise ValueError(
                 "head = classes needs kind = encoder and untied embeddings: change head, kind or tied_embeddings"
+            )
+        if self.head == "vectors" and (self.kind != "encoder" or self.output_transform or self.output_bias):
+            raise ValueError(
+                "head = vectors gives what the last block gives: it needs kind = encoder, and output_transform and "
+                "output_bias have no place"
+            )
+        if self.output_transform and self.gated:
+            raise ValueError(
+                f"output_transform uses the activation, and {self.activation} has a gate: choose one without"
+            )
+        if (self.token_types or self.output_transform) and self.kind != "encoder":
+            raise ValueError(
+                f"token_types and output_transform are built for encoders, and kind is {self.kind}: drop them"
             )
         if self.parallel_residual and self.kind == "encoder-decoder":
             raise ValueError("parallel_residual has no place for cross-attention: turn it off or choose another kind")

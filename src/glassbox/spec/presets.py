@@ -133,6 +133,31 @@ def _bart(layers: int, heads: int, width: int) -> ModelSpec:
     )
 
 
+def _bert(layers: int, heads: int, width: int) -> ModelSpec:
+    return ModelSpec(
+        kind="encoder",
+        vocabulary_size=30_522,
+        context=512,
+        width=width,
+        layers=layers,
+        heads=heads,
+        positions="learned",
+        token_types=2,
+        activation="gelu",
+        norm="layer",
+        norm_bias=True,
+        norm_placement="post",
+        norm_epsilon=1e-12,
+        embedding_norm=True,
+        final_norm=False,
+        attention_bias="all",
+        feedforward_bias=True,
+        tied_embeddings=True,
+        output_transform=True,
+        output_bias=True,
+    )
+
+
 _MICROGPT = ModelSpec(
     vocabulary_size=27,
     context=16,
@@ -303,6 +328,8 @@ PRESETS: dict[str, tuple[str, ModelSpec]] = {
     "t5-large": ("T5, 770M", _t5(24, 16, 1_024)),
     "bart-base": ("BART, 139M (Lewis et al. 2020)", _bart(6, 12, 768)),
     "bart-large": ("BART, 406M", _bart(12, 16, 1_024)),
+    "bert-base": ("BERT, 110M (Devlin et al. 2019): finds masked words", _bert(12, 12, 768)),
+    "bert-large": ("BERT, 335M", _bert(24, 16, 1_024)),
     "pythia-70m": ("Pythia, 70M (Biderman et al. 2023)", _pythia(6, 8, 512)),
     "pythia-160m": ("Pythia, 160M", _pythia(12, 12, 768)),
     "pythia-410m": ("Pythia, 410M", _pythia(24, 16, 1_024)),

@@ -6,6 +6,7 @@ A matrix is (outputs, inputs), so that `y = x @ W.T`, as in PyTorch. Nothing is 
 
     embedding.tokens                      (vocabulary, width)
     embedding.positions                   (context, width)            learned positions
+    embedding.token_types                 (token_types, width)        token types
     relative_positions.scores             (relative_buckets, heads)   relative positions
     blocks.0.attention_norm.gain          (width,)
     blocks.0.attention.query              (heads * head_width, width)
@@ -20,6 +21,7 @@ A matrix is (outputs, inputs), so that `y = x @ W.T`, as in PyTorch. Nothing is 
     blocks.0.feedforward.experts.down     (experts, width, expert's hidden_width)
     blocks.0.feedforward.shared.gate, .up, .down, and shared_gate (1, width)   shared experts, as one network
     final_norm.gain                       (width,)
+    output.transform                      (width, width)              with output_transform
     output.weight                         (vocabulary or classes, width)
 An encoder beside a decoder has the same names behind `encoder.`.
 """
@@ -47,7 +49,7 @@ def part_of(name: str) -> Part:
         return "norms"
     if name.endswith(("embedding.positions", "relative_positions.scores")):
         return "positions"
-    if name.endswith(("embedding.tokens", "value_embedding")):
+    if name.endswith(("embedding.tokens", "embedding.token_types", "value_embedding")):
         return "embedding"
     if "attention." in name:
         return "attention"
@@ -62,6 +64,13 @@ def _weights(spec: ModelSpec) -> Iterator[tuple[str, Shape]]:
         for name, shape in _stack(spec.encoder, cross=False):
             yield f"encoder.{name}", shape
     yield from _stack(spec, cross=spec.kind == "encoder-decoder")
+    if spec.head == "vectors":
+        return
+    if spec.output_transform:
+        yield "output.transform", (spec.width, spec.width)
+        yield "output.transform_bias", (spec.width,)
+        if spec.head == "language":
+            yield from _norm(spec, "output.transform_norm")
     outputs = spec.classes if spec.head == "classes" else spec.vocabulary_size
     if not spec.tied_embeddings:
         yield "output.weight", (outputs, spec.width)
@@ -73,6 +82,8 @@ def _stack(spec: ModelSpec, *, cross: bool) -> Iterator[tuple[str, Shape]]:
     """Everything between the table of tokens and the output."""
     if spec.positions == "learned":
         yield "embedding.positions", (spec.context, spec.width)
+    if spec.token_types:
+        yield "embedding.token_types", (spec.token_types, spec.width)
     if spec.positions == "relative":
         yield "relative_positions.scores", (spec.relative_buckets, spec.heads)
     if spec.embedding_norm:

@@ -24,6 +24,7 @@ from glassbox.spec import Experts, ModelSpec
 SIZES: dict[str, Any] = {"vocabulary_size": 5, "context": 6, "width": 8, "layers": 1, "heads": 4, "hidden_width": 6}
 BATCH, LENGTH = 2, 5
 TOKENS = np.array([[0, 3, 3, 1, 4], [2, 2, 0, 4, 1]])
+TYPES = TOKENS % 3
 
 
 def stream(width: int = SIZES["width"]) -> Array:
@@ -176,16 +177,18 @@ def test_a_block_in_every_placement(placement: str):
 
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal", "none"])
 def test_the_embedding(positions: str):
-    spec = ModelSpec(**SIZES, positions=positions, embedding_scale=2.5)
+    spec = ModelSpec(**SIZES, kind="encoder", positions=positions, embedding_scale=2.5, token_types=3)
     parameters = drawn(Parameters(spec, np.float64))
     part, tables = Embedding(spec, parameters), Tables(spec, np.float64)
     importance = np.random.default_rng(0).normal(size=(BATCH * LENGTH, spec.width))
-    part.forward(TOKENS, 0, tables, NOTHING)
+
+    def weighted() -> float:
+        return float((part.forward(TOKENS, 0, tables, NOTHING, types=TYPES) * importance).sum())
+
+    weighted()
     part.backward(importance)
     for name, gradient in only(parameters, "embedding").items():
-        weight = parameters.apart(parameters.values)[name]
-        expected = slopes(lambda: float((part.forward(TOKENS, 0, tables, NOTHING) * importance).sum()), weight)
-        assert_slopes(gradient, expected, name)
+        assert_slopes(gradient, slopes(weighted, parameters.apart(parameters.values)[name]), name)
 
 
 @pytest.mark.parametrize("rows", [3, 700])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from glassbox.engines import tensors
 from glassbox.engines.tensors import optimizer as tensors_optimizer
 from glassbox.spec import Experts, ModelSpec, RotaryScaling, weight_shapes
+from glassbox.spec.model import GATED_ACTIVATIONS
 
 Rows = list[list[int]]
 
@@ -70,9 +71,21 @@ def specs(
         fields["rotary_scaling"] = draw(st.sampled_from([None, RotaryScaling(kind="linear", factor=2.5), llama3]))
     if draw(st.integers(0, 3)) == 0:
         fields |= {"experts": draw(mixtures(fields["layers"])), "feedforward_bias": False}
-    if kind == "encoder" and draw(st.booleans()):
-        fields |= {"head": "classes", "classes": 3, "tied_embeddings": False}
+    if kind == "encoder":
+        fields |= draw(encoder_fields(gated=fields["activation"] in GATED_ACTIVATIONS))
     return ModelSpec(**fields)
+
+
+@st.composite
+def encoder_fields(draw: st.DrawFn, *, gated: bool) -> dict[str, Any]:
+    """What only encoders have."""
+    fields: dict[str, Any] = {
+        "token_types": draw(st.sampled_from([0, 0, 2, 3])),
+        "output_transform": not gated and draw(st.booleans()),
+    }
+    if draw(st.booleans()):
+        fields |= {"head": "classes", "classes": 3, "tied_embeddings": False}
+    return fields
 
 
 @st.composite
@@ -96,14 +109,16 @@ class Batch(NamedTuple):
 
     tokens: Rows
     targets: Any
+    types: Rows | None
     present: list[list[bool]] | None
     source: Rows | None
     source_present: list[list[bool]] | None
 
     def read(self, convert: Callable[[Any], Any], *, with_present: bool = True) -> dict[str, Any]:
         """What `forward` takes besides tokens and targets, as the engine takes it."""
-        names = ("present", "source", "source_present") if with_present else ("source", "source_present")
-        found = {name: getattr(self, name) for name in names}
+        found = {name: getattr(self, name) for name in ("types", "present", "source", "source_present")}
+        if not with_present:
+            del found["present"]
         return {name: convert(value) for name, value in found.items() if value is not None}
 
 
@@ -129,7 +144,9 @@ def batches(draw: st.DrawFn, spec: ModelSpec) -> Batch:
         source = table(token, source_length)
         if draw(st.booleans()):
             source_present = [[True, *flags] for flags in table(st.booleans(), source_length - 1)]
-    return Batch(tokens, targets, present, source, source_present)
+    has_types = spec.token_types > 0 and draw(st.booleans())
+    types = table(st.integers(0, spec.token_types - 1)) if has_types else None
+    return Batch(tokens, targets, types, present, source, source_present)
 
 
 def weights_of(spec: ModelSpec, seed: int) -> dict[str, np.ndarray]:

@@ -196,12 +196,17 @@ def test_blocks_of_every_placement(changes: dict[str, Any]):
 
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal", "none"])
 def test_embeddings_of_repeated_tokens(positions: str):
-    spec = spec_of(positions=positions, embedding_scale=2.5)
+    spec = spec_of(kind="encoder", positions=positions, embedding_scale=2.5, token_types=2)
     parameters = parameters_of(spec)
-    tables, tokens = Tables(spec), [3, 1, 3, 0]
+    tables, tokens, types = Tables(spec), [3, 1, 3, 0], [0, 1, 1, 0]
     part = Embedding(spec, parameters.under("embedding"), parameters["embedding.tokens"])
     own = [parameter for name, parameter in parameters.by_name.items() if name.startswith("embedding")]
-    check(lambda: part.forward(tokens, 1, tables, NOTHING), lambda d: part.backward(d, tokens, 1), None, own)
+    check(
+        lambda: part.forward(tokens, types, 1, tables, NOTHING),
+        lambda d: part.backward(d, tokens, types, 1),
+        None,
+        own,
+    )
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -126,10 +126,10 @@ def test_blocks_of_every_placement(changes: dict[str, Any]):
 
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
 def test_embeddings_of_repeated_tokens(positions: str):
-    spec = spec_of(positions=positions, embedding_scale=2.5)
+    spec = spec_of(kind="encoder", positions=positions, embedding_scale=2.5, token_types=2)
     parameters = parameters_of(spec)
     part, tables = Embedding(spec, parameters.under("embedding"), parameters["embedding.tokens"]), Tables(spec)
-    check(lambda: flat(part.forward([3, 1, 3], 1, tables, NOTHING)), own(parameters, "embedding."))
+    check(lambda: flat(part.forward([3, 1, 3], [0] * 3, 1, tables, NOTHING)), own(parameters, "embedding."))
 
 
 @pytest.mark.parametrize("softcap", [None, 0.7])

@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from glassbox.engines.arrays.parameters import Array, Tokens
-from glassbox.engines.checks import check_names, check_source, check_source_rows, check_weights
+from glassbox.engines.checks import (
+    check_names,
+    check_source,
+    check_source_rows,
+    check_targets,
+    check_types,
+    check_weights,
+)
 from glassbox.engines.interface import IGNORED
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, weight_shapes
@@ -46,6 +53,7 @@ def checked_targets(targets: ArrayLike, batch: int, length: int, spec: ModelSpec
 
     Raises BadInput unless there is one for every token (every row, for a classifier) and at least one counts.
     """
+    check_targets(spec, given=True)
     ids = _ids(targets, "targets")
     classes = spec.head == "classes"
     expected = (batch,) if classes else (batch, length)
@@ -61,6 +69,16 @@ def checked_targets(targets: ArrayLike, batch: int, length: int, spec: ModelSpec
     choices = spec.classes if classes else spec.vocabulary_size
     _check_range(ids if counted == ids.size else ids[ids != IGNORED], choices, "target")
     return ids, counted
+
+
+def checked_types(types: ArrayLike, shape: tuple[int, ...], spec: ModelSpec) -> Tokens:
+    """The types of tokens of that shape as int64. Raises BadInput unless there is one that the model knows for each."""
+    check_types(spec, given=True)
+    ids = _ids(types, "types")
+    if ids.shape != shape:
+        raise BadInput(f"There are types of shape {ids.shape}, and tokens of shape {shape}.", "Give each token one.")
+    _check_range(ids, spec.token_types, "type")
+    return ids
 
 
 def checked_present(present: ArrayLike, batch: int, end: int) -> NDArray[np.bool_]:

@@ -33,6 +33,7 @@ class Network:
         self,
         tokens: Tokens,
         *,
+        types: Tokens | None = None,
         present: NDArray[np.bool_] | None = None,
         source: Tokens | None = None,
         source_present: NDArray[np.bool_] | None = None,
@@ -42,10 +43,10 @@ class Network:
         """Ids (batch, length) -> logits (batch * length, vocabulary), or (batch, classes) of a classifier."""
         self.shape = tokens.shape
         self.heard = self._hear(source, source_present, cache, keep)
-        x = self.stack.forward(tokens, present=present, source=self.heard, cache=cache, keep=keep)
+        x = self.stack.forward(tokens, types=types, present=present, source=self.heard, cache=cache, keep=keep)
         if self.spec.head == "classes":
             x = x.reshape(*self.shape, -1)[:, 0]  # a classifier reads its first token
-        logits = self.output.forward(x)
+        logits = self.output.forward(x, keep.under("output"))
         keep("logits", logits)
         return logits
 

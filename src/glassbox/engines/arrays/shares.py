@@ -45,6 +45,7 @@ class Shares:
         targets: Tokens | None,
         counted: int,
         *,
+        types: Tokens | None,
         present: NDArray[np.bool_] | None,
         source: Tokens | None,
         source_present: NDArray[np.bool_] | None,
@@ -67,6 +68,7 @@ class Shares:
             part = slice(begin, end)
             logits = network.forward(
                 tokens[part],
+                types=None if types is None else types[part],
                 present=None if present is None else present[part],
                 source=None if source is None else source[part],
                 source_present=None if source_present is None else source_present[part],

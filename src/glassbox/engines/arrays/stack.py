@@ -39,6 +39,7 @@ class Stack:
         self,
         tokens: Tokens,
         *,
+        types: Tokens | None = None,
         present: NDArray[np.bool_] | None = None,
         source: Source | None = None,
         cache: Cache | None = None,
@@ -48,7 +49,8 @@ class Stack:
         start = 0 if cache is None else cache.length
         length = tokens.shape[1]
         end = start + length
-        x = self.embedding.forward(tokens, start, self.tables, keep.under("embedding"))  # (batch * length, width)
+        # (batch * length, width), as everything until the end
+        x = self.embedding.forward(tokens, start, self.tables, keep.under("embedding"), types=types)
         x = self.embedding_norm.forward(x, keep.under("embedding_norm"))
         self.around = Surroundings(
             tokens,

@@ -23,6 +23,7 @@ from glassbox.engines.arrays.checks import (
     checked_source,
     checked_targets,
     checked_tokens,
+    checked_types,
     checked_weights,
 )
 from glassbox.engines.arrays.network import Network
@@ -71,6 +72,7 @@ class Transformer(interface.Transformer):
         targets: ArrayLike | None = None,
         *,
         keep: Iterable[str] = (),
+        types: ArrayLike | None = None,
         present: ArrayLike | None = None,
         source: ArrayLike | None = None,
         source_present: ArrayLike | None = None,
@@ -87,6 +89,7 @@ class Transformer(interface.Transformer):
             start, room = cache.length, min(room, cache.capacity)
         ids = checked_tokens(tokens, room, start, self.spec)
         batch, length = ids.shape
+        kinds = None if types is None else checked_types(types, ids.shape, self.spec)
         flags = None if present is None else checked_present(present, batch, start + length)
         read, read_flags = checked_source(
             source, source_present, self.spec, rows=batch, held=cache is not None and cache.source is not None
@@ -102,13 +105,14 @@ class Transformer(interface.Transformer):
             ids,
             places,
             counted,
+            types=kinds,
             present=flags,
             source=read,
             source_present=read_flags,
             cache=cache,
             keep=collect,
         )
-        if self.spec.head == "language":
+        if self.spec.head != "classes":
             logits = logits.reshape(batch, length, -1)
         details = Details(loss, collect.values, balance)
         self._latest = details if cache is None else None  # what a cache holds has no way back to the weights

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from operator import index
 from typing import Any
 
-from glassbox.engines.checks import check_names, check_source, check_source_rows
+from glassbox.engines.checks import check_names, check_source, check_source_rows, check_targets, check_types
 from glassbox.engines.interface import IGNORED
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, weight_shapes
@@ -43,6 +43,7 @@ def checked_targets(
 
     Raises BadInput unless there is one for every token (every row, for a classifier) and at least one counts.
     """
+    check_targets(spec, given=True)
     if continues:
         raise BadInput(
             "Targets were given together with a cache, and nothing can be learned from what a cache holds.",
@@ -64,6 +65,20 @@ def checked_targets(
         raise BadInput(f"No target counts: all of them are {IGNORED}.", "Give at least one target to learn from.")
     _check_range(counting, choices, "target")
     return wanted
+
+
+def checked_types(types: Any, rows: Sequence[Sequence[int]], spec: ModelSpec) -> list[list[int]]:
+    """The type of each token of each row, 0 if none are given. Raises BadInput unless the model knows all of them."""
+    if types is None:
+        return [[0 for _ in row] for row in rows]
+    check_types(spec, given=True)
+    kinds = _rows_of_ids(types, "types")
+    found, expected = list(map(len, kinds)), list(map(len, rows))
+    if found != expected:
+        raise BadInput(f"There are {found} types for each row, and {expected} tokens.", "Give each token one.")
+    for row in kinds:
+        _check_range(row, spec.token_types, "type")
+    return kinds
 
 
 def checked_present(present: Any, rows: Sequence[Sequence[int]], starts: Sequence[int]) -> list[list[int]]:

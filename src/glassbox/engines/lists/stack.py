@@ -24,6 +24,7 @@ class Stack:
     class Saved(NamedTuple):
         """What backward needs of forward."""
 
+        types: Sequence[int]
         around: Surroundings
         embedding_norm: NormSaved
         blocks: list[Block.Saved]
@@ -42,15 +43,16 @@ class Stack:
     def forward(
         self,
         tokens: Sequence[int],
+        types: Sequence[int],
         present: Sequence[int] | None,
         keep: Keep,
         *,
         source: Source | None = None,
         cache: Cache | None = None,
     ) -> tuple[Matrix, Saved]:
-        """Ids (length,) -> what the final norm gives, (length, width)."""
+        """Ids (length,), and the type of each token -> what the final norm gives, (length, width)."""
         around = self._surroundings(tokens, present, source, cache)
-        x = self.embedding.forward(tokens, around.start, self.tables, keep.under("embedding"))
+        x = self.embedding.forward(tokens, types, around.start, self.tables, keep.under("embedding"))
         x, embedding_norm = self.embedding_norm.forward(x, keep.under("embedding_norm"))
         blocks: list[Block.Saved] = []
         for layer, block in enumerate(self.blocks):
@@ -59,7 +61,7 @@ class Stack:
         if cache is not None:
             cache.length += len(tokens)
         x, final_norm = self.final_norm.forward(x, keep.under("final_norm"))
-        return x, self.Saved(around, embedding_norm, blocks, final_norm)
+        return x, self.Saved(types, around, embedding_norm, blocks, final_norm)
 
     def backward(self, d_x: Matrix, saved: Saved, pulls: Sequence[Vector | None]) -> None:
         """The same way back. pulls: of each block, see `Block.backward`."""
@@ -68,7 +70,7 @@ class Stack:
         for block, kept, pull in zip(reversed(self.blocks), reversed(saved.blocks), reversed(pulls), strict=True):
             d_x = block.backward(d_x, kept, around, pull)
         d_x = self.embedding_norm.backward(d_x, saved.embedding_norm)
-        self.embedding.backward(d_x, around.tokens, around.start)
+        self.embedding.backward(d_x, around.tokens, saved.types, around.start)
 
     def mixtures(self, saved: Saved) -> dict[int, Any]:
         """Layer -> what its mixture of experts saved."""

@@ -21,6 +21,7 @@ from glassbox.engines.lists.checks import (
     checked_sources,
     checked_targets,
     checked_tokens,
+    checked_types,
     checked_weights,
 )
 from glassbox.engines.lists.cross_attention import Source
@@ -80,6 +81,7 @@ class Transformer(interface.Transformer):
         targets: Any = None,
         *,
         keep: Iterable[str] = (),
+        types: Any = None,
         present: Any = None,
         source: Any = None,
         source_present: Any = None,
@@ -97,6 +99,7 @@ class Transformer(interface.Transformer):
         rows = checked_tokens(tokens, self.spec)
         starts = [0 for _ in rows] if cache is None else [held.length for held in cache]
         check_room(rows, starts, self.spec)
+        kinds = checked_types(types, rows, self.spec)
         flags = [None for _ in rows] if present is None else checked_present(present, rows, starts)
         caches = [None for _ in rows] if cache is None else cache
         if targets is not None:
@@ -105,9 +108,9 @@ class Transformer(interface.Transformer):
         sources = checked_sources(source, source_present, rows, self.spec, held=held_source)
         saved: list[RowSaved] = []
         kept: list[Keep] = []
-        for row, here, read, held in zip(rows, flags, sources, caches, strict=True):
+        for row, kind, here, read, held in zip(rows, kinds, flags, sources, caches, strict=True):
             kept.append(keeping(self.spec, wanted))
-            saved.append(self._row(row, here, read, held, kept[-1]))
+            saved.append(self._row(row, kind, here, read, held, kept[-1]))
         logits = [row.logits[0] if self.spec.head == "classes" else row.logits for row in saved]
         if targets is None:
             return logits, Details(values=batched(kept))
@@ -124,6 +127,7 @@ class Transformer(interface.Transformer):
     def _row(
         self,
         tokens: list[int],
+        types: Sequence[int],
         present: Sequence[int] | None,
         read: SourceIds | None,
         cache: Cache | None,
@@ -131,9 +135,9 @@ class Transformer(interface.Transformer):
     ) -> RowSaved:
         """One sequence through the whole model; its logits are in what is saved."""
         source, encoder = self._hear(read, cache, keep)
-        x, stack = self.stack.forward(tokens, present, keep, source=source, cache=cache)  # (length, width)
+        x, stack = self.stack.forward(tokens, types, present, keep, source=source, cache=cache)  # (length, width)
         # A classifier reads its first token.
-        logits, output = self.output.forward(x[:1] if self.spec.head == "classes" else x)
+        logits, output = self.output.forward(x[:1] if self.spec.head == "classes" else x, keep.under("output"))
         keep("logits", logits[0] if self.spec.head == "classes" else logits)
         return RowSaved(stack, encoder, output, logits)
 
@@ -144,7 +148,9 @@ class Transformer(interface.Transformer):
         if self.encoder is None or read is None:
             return None if cache is None else cache.source, None
         ids, flags = read
-        encoded, saved = self.encoder.forward(ids, flags, keep.under("encoder"))  # (source_length, width)
+        encoded, saved = self.encoder.forward(
+            ids, [0] * len(ids), flags, keep.under("encoder")
+        )  # (source_length, width)
         present = [place for place in range(len(ids)) if flags is None or flags[place]]
         source = Source(encoded, present, d_encoded=[], held=None if cache is None else {})
         if cache is not None:

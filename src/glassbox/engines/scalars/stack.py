@@ -34,6 +34,7 @@ class Stack:
     def forward(
         self,
         tokens: Sequence[int],
+        types: Sequence[int],
         present: Sequence[int] | None,
         routes: list[Route],
         keep: Keep,
@@ -41,7 +42,7 @@ class Stack:
         source: Source | None = None,
         cache: Cache | None = None,
     ) -> Matrix:
-        """Ids (length,) -> what the final norm gives, (length, width).
+        """Ids (length,), and the type of each token -> what the final norm gives, (length, width).
 
         routes: gets, of each layer with experts, who went where.
         """
@@ -59,7 +60,7 @@ class Stack:
             routes=routes,
             source=source,
         )
-        x = self.embedding.forward(tokens, start, self.tables, keep.under("embedding"))
+        x = self.embedding.forward(tokens, types, start, self.tables, keep.under("embedding"))
         x = self.embedding_norm.forward(x, keep.under("embedding_norm"))
         for layer, block in enumerate(self.blocks):
             x = block.forward(x, around, keep.under(f"blocks.{layer}"))  # (length, width)

@@ -21,6 +21,7 @@ from glassbox.engines.lists.checks import (
     checked_sources,
     checked_targets,
     checked_tokens,
+    checked_types,
     checked_weights,
 )
 from glassbox.engines.lists.transformer import batched
@@ -69,6 +70,7 @@ class Transformer(interface.Transformer):
         targets: Any = None,
         *,
         keep: Iterable[str] = (),
+        types: Any = None,
         present: Any = None,
         source: Any = None,
         source_present: Any = None,
@@ -89,6 +91,7 @@ class Transformer(interface.Transformer):
         rows = checked_tokens(tokens, self.spec)
         starts = [0 for _ in rows] if cache is None else [held.length for held in cache]
         check_room(rows, starts, self.spec)
+        kinds = checked_types(types, rows, self.spec)
         flags = [None for _ in rows] if present is None else checked_present(present, rows, starts)
         caches = [None for _ in rows] if cache is None else cache
         if targets is not None:
@@ -98,10 +101,10 @@ class Transformer(interface.Transformer):
         logits: list[Matrix] = []
         kept: list[Keep] = []
         routes: list[list[Route]] = []  # of each row, of each layer with experts
-        for row, here, read, held in zip(rows, flags, sources, caches, strict=True):
+        for row, kind, here, read, held in zip(rows, kinds, flags, sources, caches, strict=True):
             kept.append(keeping(self.spec, wanted))
             routes.append([])
-            logits.append(self._row(row, here, read, held, routes[-1], kept[-1]))
+            logits.append(self._row(row, kind, here, read, held, routes[-1], kept[-1]))
         loss = None if targets is None else self._loss(logits, targets)
         uneven = None if targets is None or self.spec.experts is None else balance(list(zip(*routes, strict=True)))
         return [row[0] for row in logits] if self.spec.head == "classes" else logits, Details(
@@ -120,6 +123,7 @@ class Transformer(interface.Transformer):
     def _row(
         self,
         tokens: list[int],
+        types: Sequence[int],
         present: Sequence[int] | None,
         read: SourceIds | None,
         cache: Cache | None,
@@ -128,9 +132,9 @@ class Transformer(interface.Transformer):
     ) -> Matrix:
         """One sequence through the whole model: logits (length, vocabulary), or (1, classes)."""
         source = self._hear(read, cache, routes, keep)
-        x = self.stack.forward(tokens, present, routes, keep, source=source, cache=cache)  # (length, width)
+        x = self.stack.forward(tokens, types, present, routes, keep, source=source, cache=cache)  # (length, width)
         # A classifier reads its first token.
-        logits = self.output.forward(x[:1] if self.spec.head == "classes" else x)
+        logits = self.output.forward(x[:1] if self.spec.head == "classes" else x, keep.under("output"))
         keep("logits", logits[0] if self.spec.head == "classes" else logits)
         return logits
 
@@ -139,7 +143,9 @@ class Transformer(interface.Transformer):
         if self.encoder is None or read is None:
             return None if cache is None else cache.source
         ids, flags = read
-        encoded = self.encoder.forward(ids, flags, routes, keep.under("encoder"))  # (source_length, width)
+        encoded = self.encoder.forward(
+            ids, [0] * len(ids), flags, routes, keep.under("encoder")
+        )  # (source_length, width)
         present = [place for place in range(len(ids)) if flags is None or flags[place]]
         if cache is None:
             return Source(encoded, present)

@@ -29,7 +29,7 @@ class Norm(nn.Module):
         elif self.kind == "layer":
             y = F.layer_norm(x, self.shape, self.gain, self.bias, self.epsilon)
         else:  # each token's groups of channels, (batch * length, width)
-            y = F.group_norm(x.flatten(0, 1), self.groups, self.gain, self.bias, self.epsilon).view_as(x)
+            y = F.group_norm(x.flatten(0, -2), self.groups, self.gain, self.bias, self.epsilon).view_as(x)
         keep("output", y)
         return y
 

@@ -39,6 +39,7 @@ class Stack(nn.Module):
         self,
         tokens: Tensor,
         *,
+        types: Tensor | None = None,
         present: Tensor | None = None,
         source: Source | None = None,
         cache: Cache | None = None,
@@ -47,6 +48,7 @@ class Stack(nn.Module):
     ) -> Tensor:
         """Ids (batch, length) -> what the final norm gives, (batch, length, width).
 
+        types:    the kind of each token, (batch, length), with token types; None: 0 for all.
         source:   what the encoder has read, for the decoder of an encoder-decoder.
         balances: gets the load-balancing loss of each layer with experts.
         """
@@ -59,7 +61,7 @@ class Stack(nn.Module):
             positions = (torch.arange(start, end, device=tokens.device) - padding[:, None]).clamp_(min=0)
         dropout = self.dropout if self.training else 0.0
 
-        x = self.embedding(tokens, start, positions, self.tables, keep.under("embedding"))
+        x = self.embedding(tokens, start, positions, self.tables, keep.under("embedding"), types=types)
         x = self.embedding_norm(x, keep.under("embedding_norm"))
         if dropout:
             x = F.dropout(x, dropout)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glassbox.engines import interface
-from glassbox.engines.checks import check_source, check_source_rows, check_weights
+from glassbox.engines.checks import check_source, check_source_rows, check_targets, check_types, check_weights
 from glassbox.engines.initialization import initial_weights
 from glassbox.engines.interface import IGNORED, Details
 from glassbox.engines.tensors.cache import Cache
@@ -71,6 +71,7 @@ class Transformer(Stack, interface.Transformer):
         targets: Tensor | None = None,
         *,
         keep: Iterable[str] = (),
+        types: Tensor | None = None,
         present: Tensor | None = None,
         source: Tensor | None = None,
         source_present: Tensor | None = None,
@@ -82,10 +83,13 @@ class Transformer(Stack, interface.Transformer):
         cache:   what was read before; `tokens` continue it and are added to it. It holds the source too, which is given
                  with the first tokens only.
         """
+        check_targets(self.spec, given=targets is not None)
+        check_types(self.spec, given=types is not None)
         collect = keeping(self.spec, keep)
         balances: list[Tensor] | None = None if targets is None or self.spec.experts is None else []
         x = self.hidden(
             tokens,
+            types=types,
             present=present,
             source=source,
             source_present=source_present,
@@ -93,7 +97,8 @@ class Transformer(Stack, interface.Transformer):
             keep=collect,
             balances=balances,
         )
-        logits = self.logits(x[:, 0] if self.spec.head == "classes" else x)  # a classifier reads its first token
+        # A classifier reads its first token.
+        logits = self.logits(x[:, 0] if self.spec.head == "classes" else x, collect.under("output"))
         collect("logits", logits)
         loss = None
         if targets is not None:
@@ -104,6 +109,7 @@ class Transformer(Stack, interface.Transformer):
         self,
         tokens: Tensor,
         *,
+        types: Tensor | None = None,
         present: Tensor | None = None,
         source: Tensor | None = None,
         source_present: Tensor | None = None,
@@ -116,11 +122,11 @@ class Transformer(Stack, interface.Transformer):
         balances: gets the load-balancing loss of each layer with experts.
         """
         heard = self._hear(len(tokens), source, source_present, cache, keep, balances)
-        return self.read(tokens, present=present, source=heard, cache=cache, keep=keep, balances=balances)
+        return self.read(tokens, types=types, present=present, source=heard, cache=cache, keep=keep, balances=balances)
 
-    def logits(self, x: Tensor) -> Tensor:
-        """(..., width) -> (..., vocabulary or classes)"""
-        return self.output(x, self.embedding.tokens)
+    def logits(self, x: Tensor, keep: Keep = NOTHING) -> Tensor:
+        """(..., width) -> (..., vocabulary or classes), or as it is where vectors are what is wanted"""
+        return self.output(x, self.embedding.tokens, keep)
 
     def _hear(
         self,
