@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from glassbox.errors import BadInput
@@ -17,7 +17,7 @@ from glassbox.spec import ModelSpec
 NOT_COMPUTED = {"initialization", "initial_std"}  # how weights began says nothing about what the model computes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Family:
     """How `transformers` describes and names the models of one architecture.
 
@@ -28,6 +28,7 @@ class Family:
     prefix:  what stands before every name but the output matrix's; files of the bare model lack it.
     ignored: ends of names that hold no weights: masks and tables that old versions saved.
     copies:  names under which a file may hold the token embedding a second time.
+    renamed: ends of names in old files -> what they are called now.
     """
 
     model_type: str
@@ -38,6 +39,7 @@ class Family:
     prefix: str
     ignored: tuple[str, ...] = ()
     copies: tuple[str, ...] = ("lm_head.weight",)
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def config(self, spec: ModelSpec) -> dict[str, Any]:
         """The whole config.json of a spec."""

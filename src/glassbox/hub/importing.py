@@ -12,7 +12,7 @@ from pathlib import Path
 
 from glassbox.errors import BadInput
 from glassbox.hub.config import Config
-from glassbox.hub.correspondence import Correspondence, Shape
+from glassbox.hub.correspondence import Array, Correspondence, Shape
 from glassbox.hub.family import Family, family_of
 from glassbox.hub.folder import CONFIG, GENERATION_CONFIG, TOKENIZER_CONFIG, Folder
 from glassbox.hub.model_files import SPEC, THEIR_FILES, WEIGHTS
@@ -36,7 +36,8 @@ class Import:
         self.family: Family = family_of(self.folder.config.get("model_type"))
         self.spec = self.family.read(Config(self.folder.config, f"{path / CONFIG}"))
         self._shapes = weight_shapes(self.spec)
-        held = self.folder.tensors
+        self._file_names = {self._modern(name): name for name in self.folder.tensors}
+        held = {name: self.folder.tensors[file_name] for name, file_name in self._file_names.items()}
         # Files of the bare model, without the head that predicts tokens, lack the prefix.
         bare = not any(name.startswith(self.family.prefix) for name in held)
         self._table = [_without(each, self.family.prefix) if bare else each for each in self.family.tensors(self.spec)]
@@ -63,7 +64,7 @@ class Import:
         done = 0
         with TensorFileWriter(into / WEIGHTS, announced, {"format": "pt"}) as file:
             for each in self._table:
-                arrays = [self.folder.read(name) for name in each.theirs]
+                arrays = [self._read(name) for name in each.theirs]
                 ours = each.layout.to_ours(arrays, [self._shapes[name] for name in each.ours])
                 del arrays
                 for name, array in zip(each.ours, ours, strict=True):
@@ -74,6 +75,16 @@ class Import:
         for name in (CONFIG, TOKENIZER_CONFIG, GENERATION_CONFIG):
             if source := self.folder.file(name):
                 (into / THEIR_FILES / name).write_bytes(source.read_bytes())
+
+    def _modern(self, name: str) -> str:
+        """What a tensor is called today."""
+        for old, new in self.family.renamed.items():
+            if name.endswith(old):
+                return name.removesuffix(old) + new
+        return name
+
+    def _read(self, name: str) -> Array:
+        return self.folder.read(self._file_names[name])
 
     def _check(self, each: Correspondence, held: Mapping[str, Entry]) -> Format:
         """The format of the tensors of one correspondence, which are there and have their shapes."""
@@ -107,7 +118,7 @@ class Import:
     def _check_nothing_else(self, held: Mapping[str, Entry]) -> None:
         named = {name for each in self._table for name in each.theirs}
         for name in sorted(held.keys() - named):
-            if name.endswith(self.family.ignored) or self._is_a_copy(name):
+            if name.endswith(self.family.ignored) or self._is_a_copy(name, held):
                 continue
             raise BadInput(
                 f"{self.folder.path} holds the tensor {shown(name)}, for which a {self.family.model_type} of this "
@@ -115,15 +126,15 @@ class Import:
                 "Choose a plain model that predicts tokens, without adapters and other heads.",
             )
 
-    def _is_a_copy(self, name: str) -> bool:
+    def _is_a_copy(self, name: str, held: Mapping[str, Entry]) -> bool:
         """Whether a tensor is the token embedding once more, to the last bit."""
         if name not in self.family.copies:
             return False
         [embedding] = (each.theirs[0] for each in self._table if each.ours == ("embedding.tokens",))
-        copy, original = self.folder.tensors[name], self.folder.tensors[embedding]
+        copy, original = held[name], held[embedding]
         if (copy.type, copy.shape) != (original.type, original.shape):
             return False
-        return self.folder.read(name).tobytes() == self.folder.read(embedding).tobytes()
+        return self._read(name).tobytes() == self._read(embedding).tobytes()
 
 
 def _without(each: Correspondence, prefix: str) -> Correspondence:

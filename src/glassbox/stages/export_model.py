@@ -2,8 +2,8 @@
 
 huggingface is a folder that transformers loads, gguf a file for llama.cpp, Ollama and LM Studio. The weights are the
 same numbers under the names of a family that computes just what this model does (GPT-2, GPT-NeoX, Llama, Mistral,
-Mixtral, Qwen; for transformers also T5 and BART), with the tokenizer and the chat template beside them. A model that no
-family describes is refused, and the sentence says what they lack. onnx is a folder with the model as a graph, which
+Mixtral, Qwen; for transformers also T5, BART, BERT), with the tokenizer and the chat template beside them. A model that
+no family describes is refused, and the sentence says what they lack. onnx is a folder with the model as a graph, which
 needs no family.
 """
 

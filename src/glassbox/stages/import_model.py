@@ -1,4 +1,4 @@
-"""Bring in a model in Hugging Face's format: GPT-2, GPT-NeoX (Pythia), Llama, Mistral, Mixtral, Qwen, T5, BART.
+"""Bring in a model in Hugging Face's format: GPT-2, GPT-NeoX (Pythia), Llama, Mistral, Mixtral, Qwen, T5, BART, BERT.
 
 The folder holds config.json, safetensors (one file, or shards with an index) and tokenizer.json; a model on the hub is
 fetched by its name. Everything is checked before anything is written. Weights that come as pickle (pytorch_model.bin)

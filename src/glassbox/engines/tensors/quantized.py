@@ -34,7 +34,7 @@ from glassbox.spec import ModelSpec, part_of, weight_shapes
 Method = Literal["int8", "int4", "nf4"]
 METHODS: tuple[Method, ...] = ("int8", "int4", "nf4")
 CODES, SCALES = ".codes", ".scales"  # what follows a weight's name in the file
-KEPT = ("router", "shared_gate")  # a few numbers that decide where every token goes
+KEPT = ("router", "shared_gate", "token_types")  # a few numbers that decide much
 
 
 def normal_float_table() -> list[float]:

@@ -7,11 +7,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+from glassbox.errors import BadInput
 from glassbox.hub.importing import Progress
 from glassbox.hub.model_files import ModelFiles
 from glassbox.hub.number_formats import convert
 from glassbox.hub.onnx.graph import Graph
-from glassbox.hub.onnx.transformer import LOGITS, TOKENS, TransformerGraph
+from glassbox.hub.onnx.transformer import LOGITS, TransformerGraph
 from glassbox.hub.tokenizer_files import write_tokenizer
 from glassbox.spec import weight_shapes
 from glassbox.tokenizers import Tokenizer
@@ -22,6 +23,8 @@ MODEL, WEIGHTS = "model.onnx", "model.onnx_data"
 class OnnxExport:
     """A model of ours as a graph in float32, from `tokens` (batch, length), int64, to `logits`.
 
+    A model with types of tokens takes `types` besides; one without a head gives its vectors as `logits`.
+
     A text longer than the context is refused by whoever runs the graph where positions are tables; nothing tells with
     ALiBi and without positions. Raises BadInput for a model that the graph can't say.
     """
@@ -30,7 +33,10 @@ class OnnxExport:
         self.model = model
         spec = model.spec
         self.graph = Graph(weight_shapes(spec), WEIGHTS)
-        TransformerGraph(spec, self.graph).build()
+        self._built = TransformerGraph(spec, self.graph)
+        self._built.build()
+        if unread := weight_shapes(spec).keys() - set(self.graph.placed):
+            raise BadInput(f"The export to ONNX has no use for {min(unread)}.", "Export to Hugging Face's format.")
 
     def write(
         self,
@@ -56,7 +62,6 @@ class OnnxExport:
 
     def _proto(self) -> Any:
         spec = self.model.spec
-        axes = ["batch", "length", spec.vocabulary_size] if spec.head == "language" else ["batch", spec.classes]
-        made = self.graph.model({TOKENS: ["batch", "length"]}, {LOGITS: axes})
+        made = self.graph.model(dict.fromkeys(self._built.inputs, ("batch", "length")), {LOGITS: self._built.output})
         made.metadata_props.add(key="glassbox.spec", value=json.dumps(spec.model_dump(mode="json")))
         return made

@@ -14,7 +14,7 @@ from glassbox.hub.onnx.graph import Graph
 from glassbox.spec import ModelSpec
 from glassbox.spec.rotary import rotary_frequencies
 
-TOKENS, LOGITS = "tokens", "logits"
+TOKENS, TYPES, LOGITS = "tokens", "types", "logits"
 
 
 def check_carried(spec: ModelSpec) -> None:
@@ -30,12 +30,19 @@ def check_carried(spec: ModelSpec) -> None:
 
 
 class TransformerGraph:
-    """Adds the nodes of a model to a graph, part by part. Raises BadInput as `check_carried`."""
+    """Adds the nodes of a model to a graph, part by part. Raises BadInput as `check_carried`.
+
+    inputs: what the graph reads: `tokens`, and `types` where tokens have them, each (batch, length) of int64.
+    output: the shape of `logits`, which are vectors where there is no head.
+    """
 
     def __init__(self, spec: ModelSpec, graph: Graph) -> None:
         check_carried(spec)
         self.spec = spec
         self.graph = graph
+        self.inputs = [TOKENS, TYPES] if spec.token_types else [TOKENS]
+        last = {"language": spec.vocabulary_size, "classes": spec.classes, "vectors": spec.width}[spec.head]
+        self.output: list[str | int] = ["batch", last] if spec.head == "classes" else ["batch", "length", last]
         g = graph
         shape = g.add("Shape", TOKENS)  # (2,)
         self.batch = g.add("Slice", shape, g.constant([0]), g.constant([1]))
@@ -57,6 +64,13 @@ class TransformerGraph:
             x = self._norm(x, "final_norm", spec.width)
         if spec.head == "classes":  # a classifier reads its first token
             x = g.add("Gather", g.reshape(x, self.batch, self.length, spec.width), g.constant(np.array(0)), axis=1)
+        if spec.head == "vectors":
+            g.add("Identity", g.reshape(x, self.batch, self.length, spec.width), called=LOGITS)
+            return
+        if spec.output_transform:
+            x = self._linear(x, "output.transform", "output.transform_bias")
+            x = g.add("Tanh", x) if spec.head == "classes" else self._bent(x, spec.activation)
+            x = self._norm(x, "output.transform_norm", spec.width) if spec.head == "language" else x
         if spec.logit_scale != 1:
             x = self._times(x, spec.logit_scale)
         logits = self._linear(x, "embedding.tokens" if spec.tied_embeddings else "output.weight", "output.bias")
@@ -101,6 +115,8 @@ class TransformerGraph:
         x = g.add("Gather", g.weight("embedding.tokens"), self.ids)  # (batch * length, width)
         if spec.embedding_scale != 1:
             x = self._times(x, spec.embedding_scale)
+        if spec.token_types:
+            x = g.add("Add", x, g.add("Gather", g.weight("embedding.token_types"), g.reshape(TYPES, -1)))
         if spec.positions not in ("learned", "sinusoidal"):
             return g.add("Identity", x, called="embedding.output")
         learned = spec.positions == "learned"
