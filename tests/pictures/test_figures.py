@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from glassbox.pictures import DARK, LIGHT, Bars, Figure, Heatmap, Listing, Tokens, visible
+from glassbox.pictures import DARK, LIGHT, Bars, Figure, Heatmap, Listing, Stacked, Tokens, visible
 
 NAMES = st.lists(st.text(max_size=20), min_size=1, max_size=6)
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=32)
@@ -135,3 +135,13 @@ def test_whatever_the_names_and_numbers_the_svg_is_whole_and_the_terminal_takes_
                 assert isinstance(figure.printed(theme, width=40, colour=colour), Text)
         columns, rows = figure.table()
         assert all(len(each) == len(columns) for each in rows)
+
+
+def test_stacked_bars_share_out_a_whole_by_its_parts():
+    stacked = Stacked("s", ["one", "two"], {"a": [1.0, 0.0], "b": [3.0, 0.0]}, {"a": "attention", "b": "loss"})
+    one, two, legend = printed(stacked, width=44).plain.splitlines()
+    assert (one.count("█"), one.count("▓")) == (10, 30)
+    assert two.strip() == "two"
+    assert legend.split() == ["█", "a", "▓", "b"]
+    assert [each.text for each in parsed(stacked).iter(f"{SVG}title")] == ["one: a 25.0%", "one: b 75.0%"]
+    assert stacked.table() == (["", "a", "b"], [["one", "1", "3"], ["two", "0", "0"]])

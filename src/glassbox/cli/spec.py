@@ -3,42 +3,67 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from glassbox.cli import spec_comparison
+from glassbox.cli.options import JsonOption, WorkspaceOption
+from glassbox.cli.output import print_json, say
+from glassbox.cli.pictures import SaveOption, ThemeOption, check_picture, write
+from glassbox.cli.pictures import show as show_pictures
 from glassbox.errors import BadInput
+from glassbox.pictures import Listing, Stacked
 from glassbox.spec import ModelSpec, count_flops, count_memory, count_parameters, preset, presets
+from glassbox.spec.comparison import TOKENS_PER_PARAMETER, differences
+from glassbox.spec.comparison import compare as compare_specs
+from glassbox.spec.memory import Optimizer
 from glassbox.spec.weights import PARTS
+from glassbox.workspace.descriptions import Descriptions
+from glassbox.workspace.workspace import default_folder
 
 commands = typer.Typer(no_args_is_help=True, help="Describe models and count what they cost, without building one.")
 
-Model = Annotated[str, typer.Argument(help="A preset's name (`glassbox spec list`), or a spec.json.")]
+Model = Annotated[str, typer.Argument(help="A name (`glassbox spec list`), or a spec.json.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
 @commands.command("list")
-def list_presets(as_json: Json = False) -> None:
-    """The presets, with their exact numbers of parameters."""
-    counts = {name: count_parameters(preset(name)).total for name in presets()}
+def list_presets(as_json: Json = False, workspace: WorkspaceOption = None) -> None:
+    """The presets and your own descriptions, with their exact numbers of parameters."""
+    own = {name: ModelSpec.load(file) for name, file in _own(workspace).list().items()}
+    known = {**dict.fromkeys(own, "your own"), **presets()}
+    counts = {name: count_parameters(own[name] if name in own else preset(name)).total for name in known}
     if as_json:
-        print(json.dumps({name: {"about": about, "total": counts[name]} for name, about in presets().items()}))
+        print(json.dumps({name: {"about": about, "total": counts[name]} for name, about in known.items()}))
         return
     table = Table("name", "what it is", box=None, header_style="dim")
     table.add_column("parameters", justify="right")
-    for name, about in presets().items():
+    for name, about in known.items():
         table.add_row(name, about, f"{counts[name]:,}")
     Console().print(table)
 
 
 @commands.command("show")
-def show(model: Model, as_json: Json = False) -> None:
+def show(
+    model: Model,
+    save: SaveOption = None,
+    theme: ThemeOption = "dark",
+    as_json: Json = False,
+    workspace: WorkspaceOption = None,
+) -> None:
     """Every field of a description; with --json as a file that other commands read."""
-    spec = described(model)
+    check_picture(save, theme)
+    spec = described(model, workspace)
+    parts = {part: [float(number)] for part, number in count_parameters(spec).by_part.items()}
+    by_part = Stacked(f"{count_parameters(spec).total:,} parameters", [model], parts, spec_comparison.COLOURS)
+    fields = [[name, str(getattr(spec, name))] for name in ModelSpec.model_fields]
+    write([by_part, Listing("its description", ("field", "value"), fields)], save, theme, title=model)
     if as_json:
         print(spec.model_dump_json(indent=2))
         return
@@ -46,6 +71,7 @@ def show(model: Model, as_json: Json = False) -> None:
     for name, field in ModelSpec.model_fields.items():
         table.add_row(name, str(getattr(spec, name)), field.description or "")
     Console().print(table)
+    show_pictures([by_part], theme)
 
 
 @commands.command("count")
@@ -57,14 +83,14 @@ def count(
     ] = None,
     optimizer: Annotated[str, typer.Option(help="sgd, momentum, adam, adamw or muon.")] = "adamw",
     as_json: Json = False,
+    workspace: WorkspaceOption = None,
 ) -> None:
     """Parameters by part, FLOPs per token, memory for training and for the cache."""
-    spec = described(model)
-    if optimizer not in ("sgd", "momentum", "adam", "adamw", "muon"):
-        raise BadInput(f"No optimiser is called {optimizer!r}.", "Use sgd, momentum, adam, adamw or muon.")
+    spec = described(model, workspace)
+    chosen: Optimizer = _one_of(optimizer, get_args(Optimizer), "optimiser")
     parameters = count_parameters(spec)
     flops = count_flops(spec, context)
-    memory = count_memory(spec, batch=batch, context=context, optimizer=optimizer)
+    memory = count_memory(spec, batch=batch, context=context, optimizer=chosen)
     if as_json:
         counted = {**asdict(parameters), "flops_per_token": asdict(flops), "memory_bytes": asdict(memory)}
         print(json.dumps(counted))
@@ -90,11 +116,158 @@ def count(
     )
 
 
-def described(model: str) -> ModelSpec:
-    """The preset of that name, or the description in that file. Raises BadInput when it is neither."""
+@commands.command("compare")
+def compare(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Names (`glassbox spec list`) or spec.json files.")
+    ],
+    batch: Annotated[int, typer.Option(min=1, help="Texts at once.")] = 1,
+    context: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of each text.", show_default="all that each model reads")
+    ] = None,
+    optimizer: Annotated[str, typer.Option(help="sgd, momentum, adam, adamw or muon.")] = "adamw",
+    number_format: Annotated[
+        str, typer.Option("--format", help="Of weights and activations: float32, bfloat16, float16, float64.")
+    ] = "float32",
+    tokens: Annotated[
+        float | None,
+        typer.Option(min=1, help="Tokens of the whole training.", show_default=f"{TOKENS_PER_PARAMETER} per parameter"),
+    ] = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="Predict the time of training on this device: trains each for two seconds.")
+    ] = False,
+    machine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Price the time by a machine of prices.toml; with flops there, its time.",
+            show_default=False,
+        ),
+    ] = None,
+    save: SaveOption = None,
+    theme: ThemeOption = "dark",
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Parameters, FLOPs, memory, time and cost of any number of descriptions, side by side."""
+    check_picture(save, theme)
+    specs = {model: described(model, workspace) for model in models}
+    chosen = _one_of(number_format, ("float32", "bfloat16", "float16", "float64"), "format")
+    counted = compare_specs(
+        specs,
+        batch=batch,
+        context=context,
+        optimizer=_one_of(optimizer, get_args(Optimizer), "optimiser"),
+        weights_in=chosen,
+        activations_in=chosen,
+        training_tokens=tokens,
+    )
+    price = None if machine is None else _machine(machine, workspace)
+    paces: dict[str, Any] = {}
+    if time or (price is not None and price.flops is None):
+        from glassbox.evaluation.training_time import measure_pace
+
+        paces = {name: measure_pace(spec, batch=batch, context=context) for name, spec in specs.items()}
+    reached = {name: float(pace.flops) for name, pace in paces.items()}
+    if price is not None and price.flops is not None:
+        reached = dict.fromkeys(specs, float(price.flops))
+    times = {name: counted[name].training_flops / flops for name, flops in reached.items()}
+    costs = {} if price is None else {name: spec_comparison.cost(seconds, price) for name, seconds in times.items()}
+    different = differences(specs)
+    conditions = f"{batch} x {context or 'all'} tokens in {chosen} with {optimizer}" + _said_of_time(
+        paces, machine, price
+    )
+    pictures = spec_comparison.figures(counted, different, times, costs, conditions)
+    write(pictures, save, theme, title=" · ".join(specs))
+    if as_json:
+        print_json(spec_comparison.numbers(counted, different, paces, times, costs))
+    else:
+        show_pictures(pictures, theme)
+
+
+@commands.command("save")
+def save_own(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called from now on.")],
+    model: Model,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Change a field; several times for several.", show_default=False
+        ),
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Even if there is one of that name.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Keep a description under a name of your own, with some fields changed."""
+    if name in presets():
+        raise BadInput(f"{name} is a preset.", "Choose another name.")
+    spec = described(model, workspace)
+    if changes:
+        spec = spec.replace(**dict(map(_change, changes)))
+    file = _own(workspace).save(name, spec.model_dump_json(indent=2) + "\n", replace=replace)
+    say(f"saved {name} in {file}: {count_parameters(spec).total:,} parameters")
+
+
+@commands.command("delete")
+def delete_own(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One of your own.")], workspace: WorkspaceOption = None
+) -> None:
+    """Delete a description of your own."""
+    _own(workspace).delete(name)
+    say(f"deleted {name}")
+
+
+def described(model: str, workspace: Path | None = None) -> ModelSpec:
+    """The preset or the person's own description of that name, or the one in that file.
+
+    Raises BadInput when it is none of them.
+    """
     if model.endswith(".json") or "/" in model:
         return ModelSpec.load(Path(model))
-    return preset(model)
+    own = {} if model in presets() else _own(workspace).list()
+    return ModelSpec.load(own[model]) if model in own else preset(model)
+
+
+def _own(workspace: Path | None) -> Descriptions:
+    """Without opening the workspace's database, which nothing here needs."""
+    return Descriptions(workspace or default_folder())
+
+
+def _machine(name: str, workspace: Path | None) -> Any:
+    from glassbox.workspace.faults import make_folder
+    from glassbox.workspace.prices import Prices
+
+    folder = workspace or default_folder()
+    make_folder(folder)
+    return Prices.load(folder).of_machine(name)
+
+
+def _change(text: str) -> tuple[str, object]:
+    """`layers=4`: the field, and its value as JSON or as a word."""
+    field, equals, value = text.partition("=")
+    if not equals or field not in ModelSpec.model_fields:
+        near = ", ".join(ModelSpec.model_fields)
+        raise BadInput(f"--set takes FIELD=VALUE, and {text!r} came.", f"Use one of the fields {near}.")
+    try:
+        return field, json.loads(value)
+    except ValueError:
+        return field, value
+
+
+def _one_of(given: str, known: Sequence[str], what: str) -> Any:
+    if given not in known:
+        raise BadInput(f"No {what} is called {given!r}.", f"Use {', '.join(known[:-1])} or {known[-1]}.")
+    return given
+
+
+def _said_of_time(paces: dict[str, Any], machine: str | None, price: Any) -> str:
+    """Where times and costs come from."""
+    where = f"; on {machine}, priced as of {price.date} by {price.source}" if price is not None else ""
+    if not paces:
+        return where
+    slices = [name for name, pace in paces.items() if pace.of_slice]
+    sliced = f", of {', '.join(slices)} on a slice" if slices else ""
+    return f"{where}; time from steps measured here{sliced}"
 
 
 def size(number: float) -> str:

@@ -6,6 +6,20 @@ from glassbox.pictures.figure import Figure
 from glassbox.pictures.heatmap import Heatmap
 from glassbox.pictures.listing import Listing
 from glassbox.pictures.saving import save
+from glassbox.pictures.stacked import Stacked
 from glassbox.pictures.tokens import Tokens, visible
 
-__all__ = ["DARK", "LIGHT", "Bars", "Figure", "Heatmap", "Listing", "Theme", "Tokens", "save", "theme_named", "visible"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Bars",
+    "Figure",
+    "Heatmap",
+    "Listing",
+    "Stacked",
+    "Theme",
+    "Tokens",
+    "save",
+    "theme_named",
+    "visible",
+]
