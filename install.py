@@ -5,12 +5,15 @@
 PyTorch comes first and apart, because the build that pip finds by default on Linux brings several gigabytes of CUDA
 libraries, which a machine without a GPU never uses: this asks pip what it would take (without taking it) and goes to
 PyTorch's own index of CPU builds if that would be a CUDA build. `--torch cuda` takes what pip finds.
+`--for-tests` brings a Chromium too: the one on the PATH, else Debian's, else the one that Playwright downloads.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -20,6 +23,8 @@ HERE = Path(__file__).resolve().parent
 OLDEST = (3, 11)
 TORCH = "torch==2.13.0"
 CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
+DEBIAN = ("chromium", "fonts-dejavu-core")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # tests/browser looks for the same
 
 
 def main() -> None:
@@ -43,6 +48,8 @@ def main() -> None:
     group = ["--group", f"{HERE / 'pyproject.toml'}:dev"] if chosen.for_tests else []
     pip(python, "install", "pip>=25.1")  # the first that knows --group
     pip(python, "install", TORCH, "--editable", str(HERE), *group, "--constraint", str(HERE / "constraints.txt"))
+    if chosen.for_tests:
+        install_browser(python)
 
 
 def torch_index(python: Path, wanted: str) -> list[str]:
@@ -57,6 +64,21 @@ def torch_index(python: Path, wanted: str) -> list[str]:
         if metadata["version"].endswith("+cpu") or ("nvidia" not in needs and "cuda" not in needs):
             return []
     return ["--index-url", CPU_BUILDS]
+
+
+def install_browser(python: Path) -> None:
+    """A Chromium for the tests of what is seen in a browser, unless there is one."""
+    if any(shutil.which(name) for name in BROWSERS):
+        return
+    print("Installing Chromium, for the tests in a browser", flush=True)
+    if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
+        quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "stdout": subprocess.DEVNULL}
+        subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)
+        subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *DEBIAN], check=False, **quiet)
+        if shutil.which("chromium"):
+            return
+    if subprocess.run([python, "-m", "playwright", "install", "chromium"], check=False).returncode:
+        print("No Chromium could be installed: the tests in a browser will be skipped. Install one and run this again.")
 
 
 def pip(python: Path, *words: str) -> None:
