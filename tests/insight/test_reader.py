@@ -38,6 +38,12 @@ def test_an_encoder_reads_the_text_alone(folder: Path):
         Reader.load(folder).tokens("")
 
 
+def test_an_encoder_with_marks_reads_the_text_between_them(folder: Path):
+    Transformer(SPEC.replace(kind="encoder"), 0).spec.save(folder / "spec.json")
+    CharacterTokenizer("abcd", special_tokens=("[SEP]", "[CLS]")).save(folder / "tokenizer")
+    assert Reader.load(folder).tokens("ab").tolist() == [[5, 0, 1, 4]]
+
+
 def test_texts_that_the_model_cannot_read_are_refused(folder: Path):
     reader = Reader.load(folder)
     with pytest.raises(BadInput, match="6 tokens"):

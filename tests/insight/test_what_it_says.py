@@ -98,7 +98,7 @@ def test_a_silent_head_has_no_share():
 def test_models_that_say_no_tokens_or_are_no_sum_are_refused():
     model, tokens = model_of(CLASSIFIER), tokens_of(CLASSIFIER, 1, 4)
     for look in (next_tokens, logit_lens):
-        with pytest.raises(BadInput, match="classifier"):
+        with pytest.raises(BadInput, match="classes predicts no tokens"):
             look(model, tokens)
     for spec in (CLASSIFIER, SPEC.replace(norm_placement="post")):
         with pytest.raises(BadInput, match="aren't a sum"):

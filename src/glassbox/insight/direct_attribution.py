@@ -40,10 +40,12 @@ def attribute_logits(model: Transformer, tokens: Tensor, answers: Tensor, agains
     against: ids whose logits are subtracted, (batch, length); a difference leaves out what favours all tokens alike.
 
     Parts are the embedding, `blocks.0.attention.head 1`, each feed-forward network and, where there are any, biases.
-    Raises BadInput for a model whose stream is no sum (norms after the addition), which has a second stack, or classes.
+    Raises BadInput for a model whose stream is no sum (norms after the addition), which has a second stack, one more
+    layer before its output, or no words.
     """
     spec = model.spec
-    if spec.norm_placement == "post" or spec.kind == "encoder-decoder" or spec.head == "classes":
+    is_sum = spec.norm_placement != "post" and spec.kind != "encoder-decoder" and not spec.output_transform
+    if not is_sum or spec.head != "language":
         raise BadInput(
             "The logits of this model aren't a sum over its parts.",
             "Choose a decoder or encoder with norms before its parts (norm_placement pre or sandwich).",

@@ -21,7 +21,7 @@ Change = Callable[[Tensor], object]
 """Writes into a value, in place; what it returns isn't read."""
 
 CHANGEABLE = re.compile(
-    r"(encoder\.)?(embedding\.(token_vectors|output)|embedding_norm\.output|final_norm\.output"
+    r"(encoder\.)?(embedding\.(token_vectors|type_vectors|output)|output\.transformed|embedding_norm\.output|final_norm\.output"
     r"|blocks\.\d+\.(residual|\w+_residual|\w+_norm\.output"
     r"|(cross_)?attention\.(queries|keys|values|mixed|output)|feedforward\.(hidden|output)))"
 )

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from glassbox.engines.tensors import Transformer
-from glassbox.errors import BadInput
-from glassbox.insight.predictions import NextTokens, judge
+from glassbox.insight.predictions import NextTokens, check_says_tokens, judge
 from glassbox.insight.trace import trace_tokens
 
 
@@ -28,9 +27,11 @@ class LensRow:
 
 @torch.no_grad()
 def logit_lens(model: Transformer, tokens: Tensor, *, count: int = 5, source: Tensor | None = None) -> list[LensRow]:
-    """A row for the embedding and one for each block, over ids (batch, length). Raises BadInput for a classifier."""
-    if model.spec.head == "classes":
-        raise BadInput("A classifier predicts no tokens.", "Trace its residuals instead.")
+    """A row for the embedding and one for each block, over ids (batch, length).
+
+    Raises BadInput for a model that gives classes or vectors.
+    """
+    check_says_tokens(model)
     start = "embedding_norm.output" if model.spec.embedding_norm else "embedding.output"
     names = [start, *(f"blocks.{layer}.residual" for layer in range(model.spec.layers))]
     if model.spec.norm_placement == "post":  # what such a block hands on is its last norm's output

@@ -32,10 +32,18 @@ class NextTokens:
 
 @torch.no_grad()
 def next_tokens(model: Transformer, tokens: Tensor, *, count: int = 5, source: Tensor | None = None) -> NextTokens:
-    """Predictions over ids (batch, length); count: how many of the likeliest. Raises BadInput for a classifier."""
-    if model.spec.head == "classes":
-        raise BadInput("A classifier predicts no tokens.", "Trace its logits instead.")
+    """Predictions over ids (batch, length); count: how many of the likeliest.
+
+    Raises BadInput for a model that gives classes or vectors.
+    """
+    check_says_tokens(model)
     return judge(run(model, tokens, Recording(()), source), tokens, count)
+
+
+def check_says_tokens(model: Transformer) -> None:
+    """Raises BadInput for a model that gives classes or vectors."""
+    if model.spec.head != "language":
+        raise BadInput(f"A model that gives {model.spec.head} predicts no tokens.", "Trace its values instead.")
 
 
 def judge(logits: Tensor, tokens: Tensor, count: int) -> NextTokens:

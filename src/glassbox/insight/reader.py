@@ -13,6 +13,7 @@ from glassbox.errors import BadInput
 from glassbox.tokenizers import Tokenizer, load
 
 TOKENIZER_FOLDER = "tokenizer"
+AROUND = (("[CLS]", "[SEP]"), ("<s>", "</s>"))  # what encoders read a text between
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,20 @@ class Reader:
         return cls(model, tokenizer)
 
     def tokens(self, text: str) -> Tensor:
-        """The ids of a text as the model saw texts in training, (1, length): the mark of a beginning, then the text.
+        """The ids of a text as the model saw texts in training, (1, length), with the marks around it.
+
+        A causal model's text stands behind the mark of a beginning; an encoder's between [CLS] and [SEP], or <s> and
+        </s>, if its tokenizer has them (BERT, RoBERTa).
 
         Raises BadInput for a text of no tokens, of more than the model reads, or that the tokenizer can't encode.
         """
         ids = self.tokenizer.encode(text)
         if self.model.spec.causal and self.tokenizer.end_of_text is not None:
             ids = [self.tokenizer.end_of_text, *ids]
+        if not self.model.spec.causal:
+            known = self.tokenizer.special_tokens
+            first, last = next((pair for pair in AROUND if known.keys() >= set(pair)), (None, None))
+            ids = ids if first is None or last is None else [known[first], *ids, known[last]]
         if not ids:
             raise BadInput("The text is empty, and this tokenizer has no mark of a beginning.", "Give some text.")
         limit = self.model.spec.context

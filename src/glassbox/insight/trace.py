@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from glassbox.engines.checks import check_targets
 from glassbox.engines.interface import IGNORED
 from glassbox.engines.tensors import Transformer
 from glassbox.engines.values import Keep, keeping, value_shapes
@@ -73,6 +74,7 @@ def trace_tokens(
     what an expert computes inside, which is gathered to be shown and not read on.
     """
     wanted, slopes = matching(model.spec, names), matching(model.spec, gradients)
+    check_targets(model.spec, given=targets is not None)
     targets = next_token_targets(model.spec, tokens) if targets is None else targets
     if not slopes:
         with torch.no_grad():
@@ -100,7 +102,7 @@ def matching(spec: ModelSpec, patterns: Iterable[str]) -> list[str]:
 
 def next_token_targets(spec: ModelSpec, tokens: Tensor) -> Tensor | None:
     """The token after each, `IGNORED` after the last, (batch, length); None where no next token is learned."""
-    if not spec.causal or spec.head == "classes" or tokens.shape[1] < 2:
+    if not spec.causal or tokens.shape[1] < 2:
         return None
     return torch.cat((tokens[:, 1:], torch.full_like(tokens[:, :1], IGNORED)), 1)
 
@@ -108,7 +110,7 @@ def next_token_targets(spec: ModelSpec, tokens: Tensor) -> Tensor | None:
 def run(model: Transformer, tokens: Tensor, keep: Keep, source: Tensor | None = None) -> Tensor:
     """A forward pass that offers its values to any collector. Returns the logits as `Transformer.forward` does."""
     x = model.hidden(tokens, source=source, keep=keep)
-    logits = model.logits(x[:, 0] if model.spec.head == "classes" else x)
+    logits = model.logits(x[:, 0] if model.spec.head == "classes" else x, keep.under("output"))
     keep("logits", logits)
     return logits
 
