@@ -9,7 +9,7 @@ import torch
 from drawn_specs import assert_near, model_of, tokens_of
 
 from glassbox.engines.tensors import Transformer
-from glassbox.engines.tensors.experts import balance, permuted
+from glassbox.engines.tensors.experts import balance, gathered, grouped_linear
 from glassbox.engines.tensors.optimizer import OPTIMIZERS
 from glassbox.errors import BadInput
 from glassbox.spec import Experts, ModelSpec, weight_shapes
@@ -81,11 +81,30 @@ def test_training_with_the_load_balancing_loss_fills_the_experts_evenly() -> Non
     assert unevenness(0.1) < 1.2 < unevenness(0.0)
 
 
-def test_permuting_and_its_gradient_are_those_of_an_index() -> None:
-    order = torch.randperm(7)
+@pytest.mark.parametrize("copies", [1, 3])
+def test_gathering_and_its_gradient_are_those_of_an_index(copies: int) -> None:
+    order = torch.randperm(7 * copies)
     rows = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.equal(permuted(rows, order, order.argsort()), rows[order])
-    assert torch.autograd.gradcheck(lambda x: permuted(x, order, order.argsort()), rows)
+    found = gathered(rows, order, order.argsort(), copies)
+    assert torch.equal(found, rows.repeat_interleave(copies, 0)[order])
+    assert torch.autograd.gradcheck(lambda x: gathered(x, order, order.argsort(), copies), rows)
+
+
+@pytest.mark.parametrize("counts", [[2, 0, 5], [0, 7, 0], [40, 50, 33]])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_grouped_product_and_its_gradients_are_those_of_each_group(counts: list[int], dtype: torch.dtype) -> None:
+    x = torch.randn(sum(counts), 4, dtype=dtype, requires_grad=True)
+    weights = torch.randn(3, 6, 4, dtype=dtype, requires_grad=True)
+    importance = torch.randn(sum(counts), 6, dtype=dtype)
+    alone = torch.cat([rows @ matrix.t() for rows, matrix in zip(x.split(counts), weights, strict=True)])
+    grouped = grouped_linear(x, weights, counts)
+    assert_near(grouped, alone, 1e-5)
+    for ours, theirs in zip(
+        torch.autograd.grad((grouped * importance).sum(), (x, weights)),
+        torch.autograd.grad((alone * importance).sum(), (x, weights)),
+        strict=True,
+    ):
+        assert_near(ours, theirs, 1e-5)
 
 
 def test_checkpointed_blocks_give_the_same_gradients() -> None:

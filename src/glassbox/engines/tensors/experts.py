@@ -1,8 +1,8 @@
 """A mixture of experts: many feed-forward networks, of which each token visits the few that a router picks for it.
 
-Notable: tokens are sorted by expert, so that an expert is one matrix product over all of its tokens; sorting and
-sorting back are permutations, whose gradients are permutations too, so that nothing is scattered and every sum has
-one order.
+Notable: tokens are sorted by expert, so that an expert is one matrix product over all of its tokens, which writes where
+its result belongs; sorting and sorting back are permutations, whose gradients are permutations too, so that nothing is
+scattered and every sum has one order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from glassbox.engines.tensors.feedforward import ACTIVATIONS, feedforward
-from glassbox.engines.tensors.linear import linear
+from glassbox.engines.tensors.linear import linear, product_into
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
 
@@ -97,17 +97,16 @@ class Experts(nn.Module):
             self.up = nn.Parameter(torch.empty(count, hidden_width, spec.width))
         self.down = nn.Parameter(torch.empty(count, spec.width, hidden_width))
 
-    def forward(self, x: Tensor, weights: Tensor, chosen: Tensor, keep: Keep) -> Tensor:
+    # How many tokens visit an expert is another number each time, and compiled it would be another program each time.
+    @torch.compiler.disable
+    def forward(self, x: Tensor, weights: Tensor, chosen: Tensor, keep: Keep) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Tokens (batch, length, width), weights and ids of the experts of each (batch, length, active) -> as x."""
         active = chosen.shape[-1]
-        visits = x.flatten(0, -2).repeat_interleave(active, 0)  # (tokens * active, width), a token's one after another
-        by_expert = chosen.flatten().argsort(stable=True)
+        by_expert = chosen.flatten().argsort(stable=True)  # visits are numbered token by token
         back = by_expert.argsort()
         counts = chosen.flatten().bincount(minlength=len(self.down)).tolist()
-        groups = permuted(visits, by_expert, back).split(counts)
-        # One `unbind`, because its gradient is one tensor, where that of an index is one as large for every expert.
-        first = (self.gate_up if self.gated else self.up).unbind(0)
-        inner = torch.cat([linear(group, matrix) for group, matrix in zip(groups, first, strict=True)])
+        visits = gathered(x.flatten(0, -2), by_expert, back, active)  # (tokens * active, width)
+        inner = grouped_linear(visits, self.gate_up if self.gated else self.up, counts)
         if self.gated:
             gate, up = inner.chunk(2, -1)  # each (tokens * active, hidden_width)
             hidden = self.activation(gate) * up
@@ -116,10 +115,11 @@ class Experts(nn.Module):
         for name, value in (("gate", gate), ("up", up), ("hidden", hidden)):
             if value is not None and keep.wants(name):
                 keep(name, value[back].view(*chosen.shape, -1))  # (batch, length, active, hidden_width)
-        groups, down = hidden.split(counts), self.down.unbind(0)
-        given = torch.cat([linear(group, matrix) for group, matrix in zip(groups, down, strict=True)])
-        given = permuted(given, back, by_expert).view(-1, active, x.shape[-1])
-        output = weights.flatten(0, -2).unsqueeze(1) @ given  # (tokens, 1, active) @ (tokens, active, width)
+        given = gathered(grouped_linear(hidden, self.down, counts), back, by_expert)
+        given = given.view(-1, active, x.shape[-1])
+        output = (
+            weights.flatten(0, -2).unsqueeze(1).to(given.dtype) @ given
+        )  # (tokens, 1, active) @ (.., active, width)
         return output.view_as(x)
 
 
@@ -140,20 +140,67 @@ def balance(probabilities: Tensor, chosen: Tensor, present: Tensor | None) -> Te
     return count * (shares * means).sum()
 
 
-def permuted(rows: Tensor, order: Tensor, back: Tensor) -> Tensor:
-    """rows[order]; back is the order that undoes it."""
-    return _Permuted.apply(rows, order, back)  # pyright: ignore[reportReturnType]
+def gathered(rows: Tensor, order: Tensor, back: Tensor, copies: int = 1) -> Tensor:
+    """Every row `copies` times, one right after another, in this order: (rows, width) -> (rows * copies, width).
+
+    order: a permutation of rows * copies; back: the one that undoes it.
+    """
+    return _Gathered.apply(rows, order, back, copies)  # pyright: ignore[reportReturnType]
 
 
-class _Permuted(torch.autograd.Function):
-    """PyTorch doesn't know that an order holds every row once, and would add gradients up row by row."""
+def grouped_linear(x: Tensor, weights: Tensor, counts: list[int]) -> Tensor:
+    """Each group of rows times a matrix of its own: (rows, inputs), (groups, outputs, inputs) -> (rows, outputs).
+
+    counts: rows of each group, one group behind the other.
+    """
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weights = x.to(dtype), weights.to(dtype)  # all matrices in one cast
+    return _GroupedLinear.apply(x, weights, counts)  # pyright: ignore[reportReturnType]
+
+
+class _Gathered(torch.autograd.Function):
+    """PyTorch doesn't know that an order holds every row as often, and would add gradients up row by row."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, order: Tensor, back: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, order: Tensor, back: Tensor, copies: int) -> Tensor:
         ctx.save_for_backward(back)
-        return rows.index_select(0, order)
+        ctx.copies = copies
+        return rows.index_select(0, order if copies == 1 else order // copies)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (back,) = ctx.saved_tensors
-        return gradient.index_select(0, back), None, None
+        gradient = gradient.index_select(0, back)
+        if ctx.copies > 1:  # summed by a product, which is several times as fast as a sum over few numbers
+            each = gradient.view(-1, ctx.copies, gradient.shape[1])  # (rows, copies, width)
+            gradient = (each.new_ones(1, 1, ctx.copies).expand(len(each), -1, -1) @ each).squeeze(1)
+        return gradient, None, None, None
+
+
+class _GroupedLinear(torch.autograd.Function):
+    """Products that write where their results belong: nothing is cut apart and put together again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weights: Tensor, counts: list[int]) -> Tensor:
+        ctx.save_for_backward(x, weights)
+        ctx.counts = counts
+        y = x.new_empty(len(x), weights.shape[1])
+        for rows, matrix, out in zip(x.split(counts), weights, y.split(counts), strict=True):
+            product_into(out, rows, matrix)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weights = ctx.saved_tensors
+        by_x, by_weights, _ = ctx.needs_input_grad
+        d_x = torch.empty_like(x) if by_x else None
+        d_weights = torch.empty_like(weights) if by_weights else None
+        groups = gradient.split(ctx.counts)
+        if d_x is not None:
+            for d_rows, matrix, out in zip(groups, weights, d_x.split(ctx.counts), strict=True):
+                product_into(out, d_rows, matrix.t())
+        if d_weights is not None:
+            for d_rows, rows, out in zip(groups, x.split(ctx.counts), d_weights, strict=True):
+                product_into(out, d_rows.t(), rows.t())
+        return d_x, d_weights, None

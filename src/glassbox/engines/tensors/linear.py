@@ -41,6 +41,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(x, weight, bias)
 
 
+def product_into(out: Tensor, x: Tensor, weight: Tensor) -> None:
+    """out = x @ weight.T, outside of autograd: (rows, inputs), (outputs, inputs) -> (rows, outputs)."""
+    if MKL_IS_SLOW and x.dtype == torch.float32 and x.device.type == "cpu" and len(x) >= FEWEST_ROWS:
+        out.copy_(_onednn(x, weight))
+    else:
+        torch.mm(x, weight.t(), out=out)
+
+
 class _Product(torch.autograd.Function):
     """x @ weight.T with oneDNN, forward and backward."""
 
