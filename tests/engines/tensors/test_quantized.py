@@ -34,7 +34,7 @@ PUBLISHED = [
 
 
 def decoded(quantization: Quantization, weight: torch.Tensor) -> torch.Tensor:
-    return quantization.decoder(torch.float32)(*quantization.code(weight), weight.shape[-1])
+    return quantization.decoder()(*quantization.code(weight), weight.shape[-1])
 
 
 def test_normal_floats_are_the_published_ones() -> None:

@@ -117,23 +117,26 @@ class Quantization:
         first, second = codes.flatten(-2).unflatten(-1, (-1, 2)).unbind(-1)
         return first | second << 4, scales
 
-    def decoder(self, dtype: torch.dtype) -> Callable[[Tensor, Tensor, int], Tensor]:
-        """The way back: codes, scales and the length of a row -> (..., inputs) of that dtype."""
+    def decoder(self) -> Callable[[Tensor, Tensor, int], Tensor]:
+        """The way back: codes, scales and the length of a row -> (..., inputs) of float32.
+
+        What is multiplied is fresh, so that it is multiplied in place: a matrix takes longer to write than to compute.
+        """
         if self.method == "int8":
 
             def eight(codes: Tensor, scales: Tensor, width: int) -> Tensor:
-                grouped = codes.to(dtype).unflatten(-1, (scales.shape[-1], -1))  # (..., groups, size)
-                return (grouped * (scales.to(dtype) / 127)[..., None]).flatten(-2)[..., :width]
+                grouped = codes.float().unflatten(-1, (scales.shape[-1], -1))  # (..., groups, size)
+                return grouped.mul_((scales.float() / 127)[..., None]).flatten(-2)[..., :width]
 
             return eight
-        table = torch.tensor([*TABLES[self.method], 0.0][:16], dtype=dtype)
-        # What a byte stands for: its lower half, then its upper half, (256, 2).
-        pairs = torch.stack((table.repeat(16), table.repeat_interleave(16)), -1)
+        table = torch.tensor([*TABLES[self.method], 0.0][:16])
+        # What a byte stands for: its lower half, then its upper half. The two are looked up as one number of 8 bytes.
+        pairs = torch.stack((table.repeat(16), table.repeat_interleave(16)), -1).view(torch.int64).flatten()  # (256,)
 
         def four(codes: Tensor, scales: Tensor, width: int) -> Tensor:
-            values = F.embedding(codes.int(), pairs.to(codes.device))  # (..., bytes, 2)
-            grouped = values.flatten(-2).unflatten(-1, (scales.shape[-1], -1))  # (..., groups, size)
-            return (grouped * scales.to(dtype)[..., None]).flatten(-2)[..., :width]
+            values = pairs.to(codes.device).index_select(0, codes.flatten().int()).view(torch.float32)
+            grouped = values.view(*scales.shape, -1)  # (..., groups, size)
+            return grouped.mul_(scales.float()[..., None]).flatten(-2)[..., :width]
 
         return four
 
@@ -155,7 +158,7 @@ class _Decoded(nn.Module):
         self.width = width
         self.register_buffer("codes", codes)
         self.register_buffer("scales", scales)
-        self._decoder = quantization.decoder(torch.float32)
+        self._decoder = quantization.decoder()
 
     def forward(self, nothing: Tensor) -> Tensor:
         """(...) -> (outputs, inputs)"""
