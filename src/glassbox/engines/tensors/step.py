@@ -30,6 +30,7 @@ from glassbox.engines.tensors.feedforward import FeedForward, GatedFeedForward, 
 from glassbox.engines.tensors.normalization import Norm
 from glassbox.engines.tensors.positions import alibi_slopes
 from glassbox.engines.tensors.transformer import Transformer
+from glassbox.spec import count_parameters
 
 SMALL_MODEL = 2_000_000  # weights that stay in a core's own cache
 FEW_SEQUENCES = 4
@@ -69,7 +70,7 @@ class Step:
         self.batch = batch
         self._embedding = model.embedding.tokens.detach()
         self._positions = None if model.embedding.positions is None else model.embedding.positions.detach()
-        small = sum(parameter.numel() for parameter in model.parameters()) <= SMALL_MODEL
+        small = count_parameters(model.spec).total <= SMALL_MODEL
         can_reorder = _can_reorder(self._embedding)
 
         def linear(weight: Tensor, *rest: Any) -> Function:
