@@ -90,6 +90,16 @@ def test_descriptions_of_ones_own_are_saved_listed_used_and_deleted(glassbox):
     assert "mine" not in glassbox("spec", "list", "--json").json
 
 
+def test_a_damaged_description_doesnt_hide_the_others(glassbox, own_workspace: Path):
+    assert glassbox("spec", "save", "mine", "gpt2-small").code == 0
+    (own_workspace / "specs" / "torn.json").write_text('{"layers": ')
+    listed = glassbox("spec", "list", "--json")
+    assert "mine" in listed.json
+    assert "torn" not in listed.json
+    assert "torn.json" in listed.err
+    assert glassbox("spec", "show", "torn").code == 2
+
+
 @pytest.mark.parametrize("ending", ["svg", "png", "html"])
 def test_pictures_of_descriptions_can_be_saved(glassbox, tmp_path: Path, ending: str):
     for command in (("show", "gpt2-small"), ("compare", "gpt2-small", "microgpt")):

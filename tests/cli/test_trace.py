@@ -67,6 +67,13 @@ def test_attention_leaves_the_future_empty(glassbox, model: str):
     assert first == ["<|bos|>", "100"]
 
 
+def test_all_heads_can_be_seen_at_a_glance(glassbox, model: str):
+    shown = glassbox("trace", model, "abcd", "--view", "attention")
+    lines = shown.out.splitlines()
+    assert [line.split() for line in lines if line[1:2] == "."] == [["0.0", "0.1"], ["1.0", "1.1"]]
+    assert "█" in shown.out
+
+
 def test_any_value_and_any_gradient_can_be_asked_for(glassbox, model: str):
     shown = glassbox("trace", model, "ab", "--names", "blocks.*.attention.weights", "--gradients", "*.residual")
     assert shown.code == 0, shown.err

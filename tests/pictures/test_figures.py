@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from glassbox.pictures import DARK, LIGHT, Bars, Figure, Heatmap, Listing, Stacked, Tokens, visible
+from glassbox.pictures import DARK, LIGHT, Bars, Figure, Heatmap, Listing, Mosaic, Stacked, Tokens, visible
 
 NAMES = st.lists(st.text(max_size=20), min_size=1, max_size=6)
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=32)
@@ -145,3 +145,23 @@ def test_stacked_bars_share_out_a_whole_by_its_parts():
     assert legend.split() == ["█", "a", "▓", "b"]
     assert [each.text for each in parsed(stacked).iter(f"{SVG}title")] == ["one: a 25.0%", "one: b 75.0%"]
     assert stacked.table() == (["", "a", "b"], [["one", "1", "3"], ["two", "0", "0"]])
+
+
+def test_a_mosaic_shows_every_tile_side_by_side():
+    tile = [[1.0, math.nan], [0.5, 0.0]]
+    mosaic = Mosaic("m", [[tile, tile], [tile, tile]], [["0.0", "0.1"], ["1.0", "1.1"]], "attention")
+    lines = printed(mosaic).plain.splitlines()
+    assert lines[0].split() == ["0.0", "0.1"]
+    assert [line.count("█") for line in lines] == [0, 2, 0, 0, 2, 0]
+    assert printed(mosaic, colour=True).plain.count("▀") == 8
+    assert printed(mosaic, width=5).plain.splitlines()[3].split() == ["0.1"]
+    assert len(mosaic.table()[1]) == 12
+    assert sum(one.get("width") == one.get("height") != "100%" for one in parsed(mosaic).iter(f"{SVG}rect")) == 12
+
+
+def test_a_large_tile_shows_the_largest_of_its_cells():
+    tile = [[0.0] * 60 for _ in range(60)]
+    tile[59][59] = 1.0
+    lines = printed(Mosaic("m", [[tile]], [["0.0"]], "attention")).plain.splitlines()
+    assert "largest of 3 x 3" in lines[-1]
+    assert lines[-2] == " " * 19 + "█"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -36,9 +36,11 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 @commands.command("list")
 def list_presets(as_json: Json = False, workspace: WorkspaceOption = None) -> None:
     """The presets and your own descriptions, with their exact numbers of parameters."""
-    own = {name: ModelSpec.load(file) for name, file in _own(workspace).list().items()}
+    own, damaged = _readable(_own(workspace).list())
     known = {**dict.fromkeys(own, "your own"), **presets()}
     counts = {name: count_parameters(own[name] if name in own else preset(name)).total for name in known}
+    for problem in damaged:
+        say(problem)
     if as_json:
         print(json.dumps({name: {"about": about, "total": counts[name]} for name, about in known.items()}))
         return
@@ -231,6 +233,18 @@ def described(model: str, workspace: Path | None = None) -> ModelSpec:
 def _own(workspace: Path | None) -> Descriptions:
     """Without opening the workspace's database, which nothing here needs."""
     return Descriptions(workspace or default_folder())
+
+
+def _readable(files: Mapping[str, Path]) -> tuple[dict[str, ModelSpec], list[str]]:
+    """The descriptions by name, and a sentence for each file that isn't one any more."""
+    specs: dict[str, ModelSpec] = {}
+    problems: list[str] = []
+    for name, file in files.items():
+        try:
+            specs[name] = ModelSpec.load(file)
+        except BadInput as error:
+            problems.append(f"{file}: {error.problem}")
+    return specs, problems
 
 
 def _machine(name: str, workspace: Path | None) -> Any:

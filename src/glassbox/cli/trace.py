@@ -8,12 +8,14 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from glassbox.cli.options import JsonOption, WorkspaceOption
-from glassbox.cli.output import print_json
+from glassbox.cli.output import print_json, say
 from glassbox.cli.pictures import SaveOption, ThemeOption, check_picture, show, write
 from glassbox.errors import BadInput
+from glassbox.pictures.figure import shortened
 from glassbox.workspace import Workspace
 from glassbox.workspace.names import shown
 
+LONGEST_TITLE = 80
 ViewName = Literal["predictions", "attention", "heads", "lens", "stream", "attribution", "patching"]
 Ablation = Literal["zero", "mean"]
 
@@ -79,13 +81,15 @@ def command(
     if names or gradients:
         views["values"] = values(reader, text, names or [], gradients or [])
     figures = [figure for seen in views.values() for figure in seen.figures]
-    write(figures, save, theme, title=f"{model}: {text}")
+    write(figures, save, theme, title=shortened(f"{model}: {text}", LONGEST_TITLE))
     if as_json:
         tokens = reader.tokens(text)
         read = [{"id": id, "text": piece} for id, piece in zip(tokens[0].tolist(), reader.pieces(tokens), strict=True)]
         print_json({"model": model, "tokens": read, **{name: seen.numbers for name, seen in views.items()}})
     else:
         show(figures, theme)
+        if "attention" in chosen and layer is None and head is None:
+            say("--layer and --head show a head with its numbers")
 
 
 def _folder(model: str, workspace: Path | None) -> Path:

@@ -22,7 +22,7 @@ from glassbox.insight import (
     trace,
 )
 from glassbox.insight.ablation import Kind
-from glassbox.pictures import Bars, Figure, Heatmap, Listing, Tokens, visible
+from glassbox.pictures import Bars, Figure, Heatmap, Listing, Mosaic, Tokens, visible
 from glassbox.pictures.colours import Part
 
 ATTRIBUTED = 16  # parts with the largest shares that are drawn
@@ -100,17 +100,25 @@ def predictions(reader: Reader, text: str, wishes: Wishes) -> View:
 
 
 def attention(reader: Reader, text: str, wishes: Wishes) -> View:
-    """A heatmap for each head: who looks at whom."""
+    """Who looks at whom: all heads at a glance, or a heatmap with its numbers for each head of a layer."""
     layers = _chosen(wishes.layer, reader.model.spec.layers, "layer")
     heads = _chosen(wishes.head, reader.model.spec.heads, "head")
     names = [f"blocks.{layer}.attention.weights" for layer in layers]
     seen = trace(reader, text, names)
     labels = _labels(reader, seen.tokens)
-    figures: list[Figure] = []
-    for layer, name in zip(layers, names, strict=True):
-        for head in heads:
-            weights = _without_future(seen.values[name][0, head], causal=reader.model.spec.causal)
-            figures.append(Heatmap(f"attention of layer {layer}, head {head}", weights, labels, labels, "attention"))
+    tiles = [
+        [_without_future(seen.values[name][0, head], causal=reader.model.spec.causal) for head in heads]
+        for name in names
+    ]
+    figures: list[Figure] = [
+        Heatmap(f"attention of layer {layer}, head {head}", tile, labels, labels, "attention")
+        for layer, row in zip(layers, tiles, strict=True)
+        for head, tile in zip(heads, row, strict=True)
+    ]
+    if wishes.layer is None and wishes.head is None:
+        titles = [[f"{layer}.{head}" for head in heads] for layer in layers]
+        title = "attention of every head by layer.head"
+        figures = [Mosaic(title, tiles, titles, "attention")]
     return View(figures, {name: seen.values[name][0, list(heads)].tolist() for name in names})
 
 

@@ -5,6 +5,7 @@ from glassbox.pictures.colours import DARK, LIGHT, Theme, theme_named
 from glassbox.pictures.figure import Figure
 from glassbox.pictures.heatmap import Heatmap
 from glassbox.pictures.listing import Listing
+from glassbox.pictures.mosaic import Mosaic
 from glassbox.pictures.saving import save
 from glassbox.pictures.stacked import Stacked
 from glassbox.pictures.tokens import Tokens, visible
@@ -16,6 +17,7 @@ __all__ = [
     "Figure",
     "Heatmap",
     "Listing",
+    "Mosaic",
     "Stacked",
     "Theme",
     "Tokens",
