@@ -8,7 +8,7 @@ width and hardly beyond that of the slice, so that the prediction for a large mo
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,11 +27,11 @@ TOKENS = 512  # of one step of a slice
 
 @dataclass(frozen=True)
 class Pace:
-    """flops: training FLOP/s on this device. measured: what was, and is `of_slice` if it wasn't the model itself."""
+    """flops: training FLOP/s on this device. measured: what was trained; of_slice: that wasn't the model itself."""
 
     flops: float
     measured: ModelSpec
-    of_slice: bool
+    of_slice: bool = False
 
     def seconds(self, training_flops: float) -> float:
         """Of a training of so many FLOPs."""
@@ -50,11 +50,15 @@ def measure_pace(spec: ModelSpec, *, batch: int = 1, context: int | None = None)
         )
     length = context or spec.context
     is_small = count_parameters(spec).total <= LARGEST_MODEL
-    is_small = is_small and count_flops(spec, length).training * batch * length <= LARGEST_STEP
-    if not is_small:
-        spec = slice_of(spec)
-        length = min(length, spec.context)
-        batch = max(1, TOKENS // length)
+    if is_small and count_flops(spec, length).training * batch * length <= LARGEST_STEP:
+        return measure(spec, batch=batch, length=length)
+    part = slice_of(spec)
+    length = min(length, part.context)
+    return replace(measure(part, batch=max(1, TOKENS // length), length=length), of_slice=True)
+
+
+def measure(spec: ModelSpec, *, batch: int, length: int) -> Pace:
+    """Train this very model on random tokens for `MEASURING` seconds after one step: the pace of the middle step."""
     model = Transformer(spec, 0)
     optimizer = AdamW(model)
     tokens = torch.randint(spec.vocabulary_size, (batch, length), generator=torch.Generator().manual_seed(0))
@@ -65,7 +69,7 @@ def measure_pace(spec: ModelSpec, *, batch: int = 1, context: int | None = None)
         model.train_step(tokens, tokens, optimizer)
         times.append(time.perf_counter() - began)
     step = sorted(times)[len(times) // 2]
-    return Pace(count_flops(spec, length).training * batch * length / step, spec, of_slice=not is_small)
+    return Pace(count_flops(spec, length).training * batch * length / step, spec)
 
 
 def slice_of(spec: ModelSpec) -> ModelSpec:
