@@ -49,6 +49,9 @@ MODELS: dict[str, Callable[[], Any]] = {
     "llama 3, tied, with biases": lambda: transformers.LlamaForCausalLM(
         transformers.LlamaConfig(**LLAMA, head_dim=8, tie_word_embeddings=True, attention_bias=True, mlp_bias=True)
     ),
+    "llama, gated by a GELU": lambda: transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(**LLAMA, hidden_act="gelu_pytorch_tanh")
+    ),
     "llama 3.1": lambda: transformers.LlamaForCausalLM(
         transformers.LlamaConfig(**LLAMA, head_dim=16, rope_parameters=LLAMA_3_1)
     ),

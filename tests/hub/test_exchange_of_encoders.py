@@ -129,6 +129,26 @@ def test_other_kinds_of_bert_are_refused(architectures: Any, tmp_path: Path) -> 
         Import(tmp_path)
 
 
+def test_a_real_bert_in_the_cache_gives_the_same_vectors_and_attention(tmp_path: Path) -> None:
+    """Of the text and the layers of a real encoder, where the hub's cache on this machine has one."""
+    library: Any = pytest.importorskip("huggingface_hub")
+    config = library.try_to_load_from_cache("google-bert/bert-base-uncased", "config.json")
+    weights = library.try_to_load_from_cache("google-bert/bert-base-uncased", "model.safetensors")
+    if not (isinstance(config, str) and isinstance(weights, str)):
+        pytest.skip("the hub's cache on this machine has no google-bert/bert-base-uncased")
+    theirs = transformers.BertForMaskedLM.from_pretrained(Path(config).parent, attn_implementation="eager")
+    ours = load_model(imported(Path(config).parent, tmp_path))
+    tokens = torch.randint(1000, 20_000, (1, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = theirs(tokens, output_attentions=True, output_hidden_states=True)
+        logits, details = ours(tokens, keep=["embedding_norm.output", "blocks.*.attention.weights"])
+    torch.testing.assert_close(logits, expected.logits, rtol=0, atol=1e-3)
+    torch.testing.assert_close(details.values["embedding_norm.output"], expected.hidden_states[0], rtol=0, atol=1e-4)
+    for layer, weights_there in enumerate(expected.attentions):
+        found = details.values[f"blocks.{layer}.attention.weights"]
+        torch.testing.assert_close(found, weights_there, rtol=0, atol=1e-4)
+
+
 def test_the_preset_is_what_the_family_says() -> None:
     from glassbox.hub.families.bert import FAMILY
 

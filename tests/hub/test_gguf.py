@@ -44,11 +44,11 @@ def value(reader: Any, name: str) -> Any:
 
 
 NOT_CARRIED = (
-    "gpt2, untied, another hidden width",
+    "gpt2, untied, another hidden width",  # a ReLU
     "neox, in sequence, without biases",
+    "llama, gated by a GELU",
     "apertus, with a squared ReLU",
 )
-"""A ReLU, which llama.cpp's gpt2 hasn't; no biases, which its gptneox demands; an activation unknown to its apertus."""
 CARRIED = [name for name in MODELS if name not in NOT_CARRIED]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from glassbox.errors import BadInput
 from glassbox.hub import Import, ModelFiles
 from glassbox.hub.onnx.exporting import OnnxExport
 from glassbox.spec import ModelSpec, RotaryScaling, preset, weight_shapes
+from glassbox.spec.model import Activation
 from glassbox.tokenizers.huggingface import HuggingFaceTokenizer
 
 onnx: Any = pytest.importorskip("onnx")
@@ -49,7 +50,7 @@ def specs(draw: st.DrawFn) -> ModelSpec:
         "score_scale": draw(st.sampled_from([0.5, 1.0])),
         "attention_bias": draw(st.sampled_from(["none", "inputs", "all"])),
         "value_embeddings": kind == "decoder" and draw(st.booleans()), "positions": positions,
-        "activation": draw(st.sampled_from(["relu", "relu_squared", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"])),
+        "activation": draw(st.sampled_from(get_args(Activation))),
         "feedforward_bias": draw(st.booleans()), "norm": norm, "norm_placement": placement, "norm_gain": gain,
         "norm_bias": gain and norm in ("layer", "group") and draw(st.booleans()),
         "norm_groups": 3 if norm == "group" else 1, "embedding_norm": norm != "none" and draw(st.booleans()),

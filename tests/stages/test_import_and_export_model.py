@@ -59,9 +59,8 @@ def test_an_imported_model_is_measured_and_exported(published: Path, tmp_path: P
     (tmp_path / "text.txt").write_text("\n".join([TEXT] * 40))
     collected = run(workspace, "collect", source="files", path=tmp_path / "text.txt", cut="lines").outputs
     collected = run(workspace, "split", collected).outputs
-    with workspace.artifacts.draft("tokenizer", "tiny") as draft:
-        (draft.folder / "tokenizer.json").write_bytes((published / "tokenizer.json").read_bytes())
-    shards = run(workspace, "tokenize", {**collected, "tokenizer": draft.artifact}).outputs["shards"]
+    tokenizer = outcome.outputs["tokenizer"]
+    shards = run(workspace, "tokenize", {**collected, "tokenizer": tokenizer}).outputs["shards"]
     report = run(workspace, "evaluate", {"model": model, "shards": shards}, split="train", baselines=False)
     assert float(str(report.result["loss"])) > 0
 
@@ -72,8 +71,8 @@ def test_an_imported_model_is_measured_and_exported(published: Path, tmp_path: P
     ids = torch.tensor([[1, 2, 3]])
     with torch.no_grad():
         torch.testing.assert_close(again(ids).logits, theirs(ids).logits, rtol=0, atol=0)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out" / "back")
-    assert tokenizer.chat_template == "{{ messages }}"
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "out" / "back")
+    assert again.chat_template == "{{ messages }}"
 
 
 def test_nothing_is_written_over(published: Path, tmp_path: Path) -> None:

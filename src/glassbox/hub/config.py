@@ -86,7 +86,9 @@ ACTIVATIONS: Mapping[str, str] = {
 }  # fmt: skip
 """Their words for activations -> ours; of several of theirs, the first is written."""
 
-GATES: Mapping[str, str] = {"silu": "swiglu", "swish": "swiglu", "gelu": "geglu"}
+GATES: Mapping[str, str] = {
+    "silu": "swiglu", "swish": "swiglu", "gelu": "geglu", "gelu_pytorch_tanh": "geglu_tanh", "gelu_new": "geglu_tanh",
+}  # fmt: skip
 """The same, of a gated feed-forward network."""
 
 

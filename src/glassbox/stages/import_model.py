@@ -69,6 +69,14 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
         context.progress(done, total, unit="weights", note="copying")
 
     try:
+        if tokenizer is not None:
+            with context.output("tokenizer") as draft:
+                tokenizer.save(draft.folder)
+                draft.describe(
+                    kind="huggingface",
+                    vocabulary_size=tokenizer.vocabulary_size,
+                    special_tokens=dict(tokenizer.special_tokens),
+                )
         with context.output("model") as draft:
             model.write(draft.folder, NAMES.get(settings.number_format), progress)
             if tokenizer is not None:
@@ -101,5 +109,8 @@ class _Stopped(Exception):  # noqa: N818  (nothing went wrong)
 STAGE = Stage(
     settings=Settings,
     run=run,
-    makes={"model": Slot("model", "its description, weights, tokenizer and chat template")},
+    makes={
+        "model": Slot("model", "its description, weights, tokenizer and chat template"),
+        "tokenizer": Slot("tokenizer", "the same tokenizer by itself, to tokenize text with", required=False),
+    },
 )

@@ -14,6 +14,8 @@ from glassbox.hub.onnx.graph import Graph
 from glassbox.spec import ModelSpec
 from glassbox.spec.rotary import rotary_frequencies
 
+GATES = {"swiglu": "silu", "geglu": "gelu", "geglu_tanh": "gelu_tanh"}  # what bends the gate
+
 TOKENS, TYPES, LOGITS = "tokens", "types", "logits"
 
 
@@ -195,7 +197,7 @@ class TransformerGraph:
         up = self._linear(x, f"{name}.up", f"{name}.up_bias")
         if self.spec.gated:
             gate = self._linear(x, f"{name}.gate", f"{name}.gate_bias")
-            bent = g.add("Mul", self._bent(gate, {"swiglu": "silu", "geglu": "gelu"}.get(activation, activation)), up)
+            bent = g.add("Mul", self._bent(gate, GATES[activation]), up)
         else:
             bent = self._bent(up, activation)
         hidden = g.add("Identity", bent, called=f"{name}.hidden")
