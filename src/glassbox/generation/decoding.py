@@ -121,7 +121,7 @@ class Decoder:
         self, rows: list[list[int]], decoding: Decoding, first_row: int, sources: Sequence[Sequence[int]] | None
     ) -> Iterator[Chosen]:
         context = self.model.spec.context
-        step = self._step(len(rows)) if sources is None else self._plain_step
+        step = self._step(len(rows))
         chooser = _Chooser(rows, decoding, self.model, first_row)
         logits, cache = self._read(rows, decoding.max_tokens, sources)
         for index in range(decoding.max_tokens):
@@ -160,15 +160,6 @@ class Decoder:
             return model.logits(x[:, -1]), cache
         finally:
             model.train(training)
-
-    def _plain_step(self, tokens: Tensor, cache: Cache) -> Tensor:
-        """`Step` for models that it doesn't know: the forward pass of one token, (rows,) -> (rows, vocabulary)."""
-        training = self.model.training
-        self.model.eval()
-        try:
-            return self.model.logits(self.model.hidden(tokens[:, None], cache=cache)[:, -1])
-        finally:
-            self.model.train(training)
 
     def stream(self, prompts: Sequence[str], decoding: Decoding, *, first_row: int = 0) -> Iterator[Piece]:
         """Pieces of all answers as they come: one for each unfinished row, step by step.

@@ -13,7 +13,7 @@ from glassbox.spec import ModelSpec
 
 
 @given(
-    specs(kinds=("decoder",)),
+    specs(kinds=("decoder", "encoder-decoder")),
     st.sampled_from([(torch.float64, 1e-11), (torch.float32, 2e-4)]),
     st.lists(st.integers(0, 3), min_size=1, max_size=5),
     st.booleans(),
@@ -30,8 +30,11 @@ def test_a_step_gives_the_logits_of_the_forward_pass(
     with torch.inference_mode():
         cache, other = (Cache(spec, batch, 12, like=like, padding=padding) for _ in range(2))
         step = Step(model, batch)
+        read = {"source": tokens[:, :7]} if spec.kind == "encoder-decoder" else {}
+        if read and padded:
+            read["source_present"] = torch.arange(7) >= torch.tensor(lengths)[:, None]
         for one in (cache, other):
-            model(tokens[:, :5], cache=one)
+            model(tokens[:, :5], cache=one, **read)
         for index in range(5, 12):
             expected = model(tokens[:, index : index + 1], cache=other)[0][:, 0]
             assert_near(step(tokens[:, index], cache), expected, tolerance)

@@ -67,7 +67,7 @@ class CrossAttention(nn.Module):
         else:
             keys, values = self._project(source.encoded, keep)
             if source.held is not None:
-                source.held[self.layer] = keys, values
+                source.held[self.layer] = keys, values = keys.contiguous(), values.contiguous()
         keep("queries", queries)
         keep("keys", keys)
         keep("values", values)

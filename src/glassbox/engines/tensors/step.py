@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from glassbox.engines.tensors.attention import Attention
 from glassbox.engines.tensors.block import Block
 from glassbox.engines.tensors.cache import Cache
+from glassbox.engines.tensors.cross_attention import CrossAttention, Source
 from glassbox.engines.tensors.experts import MixtureOfExperts
 from glassbox.engines.tensors.feedforward import FeedForward, GatedFeedForward, gelu_tanh
 from glassbox.engines.tensors.normalization import Norm
@@ -48,6 +49,7 @@ class _Now:
                          head_width), and where to write, (2, batch, key_value_heads, head_width).
     rotary:              cosines and signed sines, (1 or batch, 1, rotated_width) each.
     bias:                added to the scores: (batch * key_value_heads, 1 or heads in a group, T), or None.
+    source:              what an encoder-decoder has read before.
     """
 
     tokens: Tensor
@@ -56,6 +58,10 @@ class _Now:
     slots: tuple[Tensor, ...]
     rotary: tuple[Tensor, Tensor] | None
     bias: Tensor | None
+    source: Source | None
+
+
+_Part = Callable[[Tensor, _Now, int], Tensor]  # of the stream, what the step shares, and the layer
 
 
 class Step:
@@ -139,6 +145,7 @@ class Step:
             slots=cache.store[:, :, :, :, cache.length].unbind(0),
             rotary=rotary,
             bias=self._bias(first, end, cache),
+            source=cache.source,
         )
 
     def _bias(self, first: int, end: int, cache: Cache) -> Tensor | None:
@@ -166,7 +173,7 @@ class Step:
         return bias
 
 
-def _block(block: Block, batch: int, linear: Callable[..., Function]) -> Callable[[Tensor, _Now, int], Tensor]:
+def _block(block: Block, batch: int, linear: Callable[..., Function]) -> _Part:
     """`Block.forward` for one token; the parts' outputs are fresh tensors, so that the stream is added in place."""
     like = block.attention.output
     attend = _attention(block.attention, batch, linear)
@@ -180,43 +187,62 @@ def _block(block: Block, batch: int, linear: Callable[..., Function]) -> Callabl
             return attended.add_(x).add_(feed(x if feedforward_norm is None else feedforward_norm(x)))
 
         return parallel
-    if attention_norm is None or feedforward_norm is None:
-
-        def plain(x: Tensor, now: _Now, layer: int) -> Tensor:
-            x = attend(x, now, layer).add_(x)
-            return feed(x).add_(x)
-
-        return plain
-    if block.placement == "post":
-
-        def post(x: Tensor, now: _Now, layer: int) -> Tensor:
-            x = attention_norm(attend(x, now, layer).add_(x))
-            return feedforward_norm(feed(x).add_(x))
-
-        return post
-    if block.placement == "sandwich":
-        attention_output_norm, feedforward_output_norm = (
-            _norm(block.attention_output_norm, like),
-            _norm(block.feedforward_output_norm, like),
+    parts = [("attention", attend), ("feedforward", lambda x, now, layer: feed(x))]
+    if block.cross_attention is not None:
+        parts.insert(1, ("cross_attention", _cross_attention(block.cross_attention, batch, linear)))
+    sandwiched = block.placement == "sandwich"
+    added = [
+        _added(
+            part,
+            block.placement,
+            _norm(getattr(block, f"{name}_norm"), like),
+            _norm(getattr(block, f"{name}_output_norm"), like) if sandwiched else None,
         )
-        assert attention_output_norm is not None and feedforward_output_norm is not None
+        for name, part in parts
+    ]
 
-        def sandwich(x: Tensor, now: _Now, layer: int) -> Tensor:
-            x = attention_output_norm(attend(attention_norm(x), now, layer)).add_(x)
-            return feedforward_output_norm(feed(feedforward_norm(x))).add_(x)
+    def run(x: Tensor, now: _Now, layer: int) -> Tensor:
+        for each in added:
+            x = each(x, now, layer)
+        return x
 
-        return sandwich
-
-    def pre(x: Tensor, now: _Now, layer: int) -> Tensor:
-        x = attend(attention_norm(x), now, layer).add_(x)
-        return feed(feedforward_norm(x)).add_(x)
-
-    return pre
+    return run
 
 
-def _attention(
-    attention: Attention, batch: int, linear: Callable[..., Function]
-) -> Callable[[Tensor, _Now, int], Tensor]:
+def _added(part: _Part, placement: str, norm: Function | None, output_norm: Function | None) -> _Part:
+    """The stream with what a part adds to it, and the norms where they stand."""
+    if norm is None:
+        return lambda x, now, layer: part(x, now, layer).add_(x)
+    if placement == "post":
+        return lambda x, now, layer: norm(part(x, now, layer).add_(x))
+    if output_norm is not None:
+        return lambda x, now, layer: output_norm(part(norm(x), now, layer)).add_(x)
+    return lambda x, now, layer: part(norm(x), now, layer).add_(x)
+
+
+def _cross_attention(cross: CrossAttention, batch: int, linear: Callable[..., Function]) -> _Part:
+    """`CrossAttention.forward` for one token, of which the cache holds the source's keys and values."""
+    pairs, width, scale = cross.key_value_heads, cross.head_width, cross.scale
+    project, output = linear(cross.query, cross.query_bias), linear(cross.output, cross.output_bias)
+    query_norm = cross.query_norm
+    no_bias = torch.zeros(1, 1, 1, dtype=cross.output.dtype, device=cross.output.device)
+
+    def attend(x: Tensor, now: _Now, layer: int) -> Tensor:
+        source = now.source
+        assert source is not None and source.held is not None  # the forward pass before has left it
+        keys, values = (held.flatten(0, 1) for held in source.held[layer])  # (batch * key_value_heads, S, head_width)
+        queries = project(x).view(batch * pairs, -1, width)  # (batch * key_value_heads, group, head_width)
+        if query_norm is not None:
+            queries = query_norm(queries)
+        scores = torch.baddbmm(no_bias, queries, keys.transpose(1, 2), beta=0, alpha=scale)
+        if source.bias is not None:  # (batch, 1, 1, S)
+            scores = (scores.view(batch, pairs, -1, scores.shape[2]) + source.bias).view_as(scores)
+        return output(torch.bmm(scores.softmax(-1), values).view(batch, -1))
+
+    return attend
+
+
+def _attention(attention: Attention, batch: int, linear: Callable[..., Function]) -> _Part:
     """`Attention.forward` for one token; the queries that share keys are the rows of one matrix product."""
     heads, pairs, width = attention.heads, attention.key_value_heads, attention.head_width
     turning, scale = heads + pairs, attention.scale
