@@ -116,6 +116,9 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "an epsilon of text": (with_config(rms_norm_eps="small"), "rms_norm_eps .* should be a number"),
     "an activation unknown": (with_config(hidden_act="mish"), "hidden_act .* 'mish', which Glassbox doesn't carry"),
     "a scaling unknown": (with_config(rope_parameters={"rope_type": "yarn", "factor": 4}), "'yarn'.* doesn't carry"),
+    "rotation of each kind of layer": (
+        with_config(rope_parameters={"full_attention": {"rope_theta": 1e6}}), "'full_attention', which Glassbox doesn't"
+    ),
     "a scaling that is text": (with_config(rope_parameters="yarn"), "rope_parameters .* should be an object"),
     "another size than the weights'": (with_config(intermediate_size=41), r"shape \(40, 24\), and .* \(41, 24\)"),
     "a vocabulary larger than the weights'": (with_config(vocab_size=10**9), "embed_tokens"),

@@ -97,6 +97,12 @@ def their_word(words: Mapping[str, str], ours: str) -> str:
     return next((theirs for theirs, meaning in words.items() if meaning == ours), next(iter(words)))
 
 
+ROTARY_NAMES = {
+    "rope_type", "type", "rope_theta", "partial_rotary_factor", "factor", "original_max_position_embeddings",
+    "high_freq_factor", "low_freq_factor",
+}  # fmt: skip
+
+
 def read_rotary(config: Config, fraction: float = 1.0) -> dict[str, Any]:
     """The spec's rotary fields, from `rope_parameters` (transformers 5) or what stood in its place before.
 
@@ -104,6 +110,10 @@ def read_rotary(config: Config, fraction: float = 1.0) -> dict[str, Any]:
     """
     parameters = config.section("rope_parameters")
     scaling = parameters if parameters.values else config.section("rope_scaling")
+    if unknown := scaling.values.keys() - ROTARY_NAMES:
+        raise BadInput(
+            f"{scaling.source} has {min(unknown)!r:.60}, which Glassbox doesn't carry.", "Choose a model without it."
+        )
     # Before version 5 these two stood at the top; NeoX called them otherwise.
     base = config.number("rope_theta", config.number("rotary_emb_base", 10_000.0))
     share = config.number("partial_rotary_factor", config.number("rotary_pct", fraction))
