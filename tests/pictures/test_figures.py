@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from glassbox.pictures import DARK, LIGHT, Bars, Figure, Heatmap, Listing, Mosaic, Stacked, Tokens, visible
+from glassbox.pictures import DARK, LIGHT, Arcs, Bars, Figure, Heatmap, Listing, Mosaic, Stacked, Tokens, visible
 
 NAMES = st.lists(st.text(max_size=20), min_size=1, max_size=6)
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=32)
@@ -165,3 +165,14 @@ def test_a_large_tile_shows_the_largest_of_its_cells():
     lines = printed(Mosaic("m", [[tile]], [["0.0"]], "attention")).plain.splitlines()
     assert "largest of 3 x 3" in lines[-1]
     assert lines[-2] == " " * 19 + "█"
+
+
+def test_arcs_join_the_tokens_that_look_at_one_another():
+    weights = [[1.0, math.nan, math.nan], [0.9, 0.1, math.nan], [0.01, 0.59, 0.4]]
+    arcs = Arcs("looks", ["a", "b", "c"], weights, "attention")
+    titles = [one.text for one in parsed(arcs).iter(f"{SVG}title")]
+    assert titles == ["c → b: 0.59", "b → a: 0.9"]  # the strongest on top, no one's look at itself
+    assert [line.split() for line in printed(arcs).plain.splitlines()] == [
+        ["a", "→", "a", "100%"], ["b", "→", "a", "90%", "b", "10%"], ["c", "→", "b", "59%", "c", "40%"],
+    ]  # fmt: skip
+    assert len(arcs.table()[1]) == 6

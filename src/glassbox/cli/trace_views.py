@@ -22,7 +22,7 @@ from glassbox.insight import (
     trace,
 )
 from glassbox.insight.ablation import Kind
-from glassbox.pictures import Bars, Figure, Heatmap, Listing, Mosaic, Tokens, visible
+from glassbox.pictures import Arcs, Bars, Figure, Heatmap, Listing, Mosaic, Tokens, visible
 from glassbox.pictures.colours import Part
 
 ATTRIBUTED = 16  # parts with the largest shares that are drawn
@@ -119,6 +119,9 @@ def attention(reader: Reader, text: str, wishes: Wishes) -> View:
         titles = [[f"{layer}.{head}" for head in heads] for layer in layers]
         title = "attention of every head by layer.head"
         figures = [Mosaic(title, tiles, titles, "attention")]
+    if wishes.layer is not None and wishes.head is not None:
+        title = f"where each token looks in layer {wishes.layer}, head {wishes.head}"
+        figures.append(Arcs(title, labels, tiles[0][0], "attention"))
     return View(figures, {name: seen.values[name][0, list(heads)].tolist() for name in names})
 
 

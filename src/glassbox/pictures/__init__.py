@@ -1,5 +1,6 @@
 """Pictures without a browser: heatmaps, tokens and bars, in the terminal and as SVG, PNG and HTML."""
 
+from glassbox.pictures.arcs import Arcs
 from glassbox.pictures.bars import Bars
 from glassbox.pictures.colours import DARK, LIGHT, Theme, theme_named
 from glassbox.pictures.figure import Figure
@@ -13,6 +14,7 @@ from glassbox.pictures.tokens import Tokens, visible
 __all__ = [
     "DARK",
     "LIGHT",
+    "Arcs",
     "Bars",
     "Figure",
     "Heatmap",

@@ -67,6 +67,13 @@ class Drawing:
         stroke = hexadecimal(colour or self.theme.hairline)
         self.shapes.append(f'<line x1="{x:g}" y1="{y:g}" x2="{to_x:g}" y2="{to_y:g}" stroke="{stroke}"/>')
 
+    def arc(self, x: float, to_x: float, y: float, colour: Colour, *, thickness: float, title: str = "") -> None:
+        """Half an ellipse above the line at y, as high as it is half wide."""
+        radius = abs(to_x - x) / 2
+        path = f"M {x:g} {y:g} A {radius:g} {radius:g} 0 0 {1 if to_x > x else 0} {to_x:g} {y:g}"
+        drawn = f'<path d="{path}" fill="none" stroke="{hexadecimal(colour)}" stroke-width="{thickness:g}"'
+        self.shapes.append(f"{drawn}><title>{_safe(title)}</title></path>" if title else f"{drawn}/>")
+
     def place(self, other: Drawing, x: float, y: float) -> None:
         """All of another drawing, moved."""
         self.shapes.append(f'<g transform="translate({x:g} {y:g})">')

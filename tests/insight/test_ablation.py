@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from drawn_specs import assert_near, model_of, specs, tokens_of
+from hypothesis import given, settings
+
+from glassbox.errors import BadInput
+from glassbox.insight import ablate_heads, ablation_effects, detect_heads, next_tokens, residual_norms
+from glassbox.insight.head_detection import repeated_random_tokens
+from glassbox.spec import ModelSpec
+
+SPEC = ModelSpec(vocabulary_size=11, context=10, width=12, layers=2, heads=3, initial_std=0.4)
+ENCODER = SPEC.replace(kind="encoder")
+
+
+@given(spec=specs(kinds=("decoder",)))
+@settings(max_examples=30)
+def test_a_head_set_to_zero_is_a_head_whose_output_matrix_is_zero(spec: ModelSpec):
+    model, tokens = model_of(spec), tokens_of(spec, 2, 6)
+    layer, head = spec.layers - 1, spec.heads - 1
+    found = ablate_heads(model, tokens, [(layer, head)])
+    columns = slice(head * spec.head_width, (head + 1) * spec.head_width)
+    model.weights()[f"blocks.{layer}.attention.output"][:, columns] = 0
+    assert_near(found, next_tokens(model, tokens).loss, 1e-9)
+
+
+def test_a_head_set_to_its_mean_says_the_same_everywhere():
+    model, tokens = model_of(SPEC), tokens_of(SPEC, 2, 6)
+    one_place = tokens[:1, :1].expand(2, 6)  # the same token everywhere, and no positions but rotary ones
+    model.weights()["blocks.0.attention.query"].zero_()  # so that attention is even and mixes the same everywhere
+    assert_near(ablate_heads(model, one_place, [(0, 1)], "mean"), ablate_heads(model, one_place, []), 1e-9)
+    assert not torch.equal(ablate_heads(model, tokens, [(0, 1)], "mean"), ablate_heads(model, tokens, []))
+
+
+def test_effects_are_differences_of_the_mean_loss():
+    model, tokens = model_of(SPEC), tokens_of(SPEC, 2, 6)
+    effects = ablation_effects(model, tokens, positions=slice(2, None))
+    expected = ablate_heads(model, tokens, [(1, 2)])[:, 2:].mean() - ablate_heads(model, tokens, [])[:, 2:].mean()
+    assert effects.shape == (2, 3)
+    assert effects[1, 2].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_repeated_random_tokens_repeat_and_depend_on_the_seed_alone():
+    tokens = repeated_random_tokens(SPEC, rows=3, half=4, seed=7)
+    assert torch.equal(tokens[:, :4], tokens[:, 4:])
+    assert torch.equal(tokens, repeated_random_tokens(SPEC, rows=3, half=4, seed=7))
+    assert not torch.equal(tokens, repeated_random_tokens(SPEC, rows=3, half=4, seed=8))
+    assert repeated_random_tokens(SPEC).shape == (4, 10)  # as much as the context holds
+
+
+def test_only_the_decoder_s_stream_is_measured():
+    spec = SPEC.replace(kind="encoder-decoder", encoder_layers=1)
+    norms = residual_norms(model_of(spec), tokens_of(spec, 1, 4), source=tokens_of(spec, 1, 6))
+    assert all(held.shape == (1, 4) for held in norms.values())
+
+
+def test_what_cannot_be_ablated_or_told_apart_is_refused():
+    model, tokens = model_of(SPEC), tokens_of(SPEC, 1, 6)
+    for head in ((2, 0), (0, 3), (-1, 0)):
+        with pytest.raises(BadInput, match="There is no head"):
+            ablate_heads(model, tokens, [head])
+    with pytest.raises(BadInput, match="next tokens"):
+        ablate_heads(model, tokens[:, :1], [])
+    with pytest.raises(BadInput, match="next tokens"):
+        ablate_heads(model_of(ENCODER), tokens, [])
+    with pytest.raises(BadInput, match="this is an encoder"):
+        detect_heads(model_of(ENCODER), tokens)
+    with pytest.raises(BadInput, match="context of 10"):
+        repeated_random_tokens(SPEC, half=6)
