@@ -16,7 +16,7 @@ from glassbox.engines.arrays import shares
 from glassbox.engines.arrays.network import Network
 from glassbox.engines.arrays.optimizer import Adam, AdamW
 from glassbox.errors import BadInput
-from glassbox.spec import ModelSpec, preset
+from glassbox.spec import Experts, ModelSpec, preset
 
 SPEC = ModelSpec(vocabulary_size=11, context=8, width=16, layers=2, heads=4, initial_std=0.5)
 CLASSIFIER = SPEC.replace(kind="encoder", head="classes", classes=3)
@@ -75,25 +75,38 @@ def test_generation_asks_choose_for_every_token():
     assert asked == [(11,)] * 10
 
 
-@pytest.mark.parametrize("spec", [SPEC, CLASSIFIER, SPEC.replace(tied_embeddings=True, norm="layer", norm_bias=True)])
+MIXTURE = SPEC.replace(experts=Experts(count=4, active=2, hidden_width=3, balance=0.5))
+BOTH = MIXTURE.replace(kind="encoder-decoder", encoder_layers=1, positions="relative")
+TYPED = CLASSIFIER.replace(token_types=3, output_transform=True)
+SHARED = [SPEC, CLASSIFIER, SPEC.replace(tied_embeddings=True, norm="layer", norm_bias=True), MIXTURE, BOTH, TYPED]
+
+
+@pytest.mark.parametrize("spec", SHARED)
 @pytest.mark.parametrize("padded", [False, True])
 def test_threads_share_a_batch_and_get_the_gradients_of_one(
     spec: ModelSpec, padded: bool, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(shares, "WORTH_A_THREAD", 1)
-    targets = TARGETS[:, 0] % 3 if spec is CLASSIFIER else TARGETS
-    present = TOKENS > 2 if padded else None
+    targets = TARGETS[:, 0] % 3 if spec.head == "classes" else TARGETS
+    given: dict[str, Any] = {"present": TOKENS > 2} if padded else {}
+    if spec is BOTH:
+        given |= {"source": TOKENS[:, :4], "source_present": np.arange(4) < np.arange(1, 1 + len(TOKENS))[:, None]}
+    if spec is TYPED:
+        given |= {"types": TOKENS % 3}
     alone, together = (arrays.Transformer(spec, dtype=np.float64, threads=threads) for threads in (1, 3))
     for _ in range(2):  # the second time adds to the first
-        expected, details = alone.forward(TOKENS, targets, present=present)
+        expected, details = alone.forward(TOKENS, targets, **given)
         alone.backward(details)
-        logits, shared = together.forward(TOKENS, targets, present=present)
+        logits, shared = together.forward(TOKENS, targets, **given)
         together.backward(shared)
         np.testing.assert_allclose(logits, expected, atol=1e-12)
         assert shared.loss is not None
         assert shared.loss.item() == pytest.approx(details.loss, rel=1e-12)
+        assert (shared.balance is None) == (spec.experts is None)
+        if details.balance is not None:
+            assert shared.balance == pytest.approx(details.balance, rel=1e-12)
     assert len(together.shares.networks) == 3
-    np.testing.assert_array_equal(together.forward(TOKENS, present=present)[0], logits)
+    np.testing.assert_array_equal(together.forward(TOKENS, **given)[0], logits)
     for name, gradient in alone.gradients().items():
         np.testing.assert_allclose(together.gradients()[name], gradient, atol=1e-12, err_msg=name)
 

@@ -23,11 +23,15 @@ FOLDER = Path(glassbox.engines.__file__).parent
 
 COMPONENTS = (
     "attention",
+    "cross_attention",
     "feedforward",
+    "experts",
     "normalization",
     "positions",
+    "relative_positions",
     "embedding",
     "block",
+    "stack",
     "transformer",
     "optimizer",
 )
