@@ -42,11 +42,8 @@ class Folder:
             )
         self.config = read_object(config)
         self._file_of = self._find_tensors()
-
-    @property
-    def tensors(self) -> Mapping[str, Entry]:
+        self.tensors: Mapping[str, Entry] = {name: file.entries[name] for name, file in self._file_of.items()}
         """Every tensor by name, in whichever file it lies."""
-        return {name: file.entries[name] for name, file in self._file_of.items()}
 
     def read(self, name: str) -> Any:
         """One tensor; see `TensorFile.read`."""
