@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from glassbox.engines.tensors import Transformer, save_model
 from glassbox.errors import BadInput
-from glassbox.insight import Reader, trace
+from glassbox.insight import Reader, attribute_logits, trace
 from glassbox.spec import ModelSpec
+from glassbox.stages.execution import execute
+from glassbox.stages.registry import load_stage
 from glassbox.tokenizers.characters import CharacterTokenizer
+from glassbox.workspace import Workspace
 
 SPEC = ModelSpec(vocabulary_size=6, context=5, width=8, layers=1, heads=2)
 
@@ -56,5 +60,28 @@ def test_folders_without_their_tokenizer_are_refused(folder: Path, tmp_path: Pat
     CharacterTokenizer("abcdefgh").save(folder / "tokenizer")
     with pytest.raises(BadInput, match="knows 6 ids"):
         Reader.load(folder)
-    with pytest.raises(BadInput, match="no tokenizer beside it"):
+    with pytest.raises(BadInput, match=r"spec\.json is missing"):
         Reader.load(tmp_path / "elsewhere")
+    shutil.rmtree(folder / "tokenizer")
+    with pytest.raises(BadInput, match="no tokenizer beside it"):
+        Reader.load(folder)
+
+
+def test_a_quantised_model_can_be_looked_into(folder: Path, tmp_path: Path):
+    workspace = Workspace(tmp_path / "workspace")
+    with workspace.artifacts.draft("model", "small") as draft:
+        save_model(Transformer(SPEC, 0), draft.folder)
+        (draft.folder / "training.json").write_text("{}")
+        shutil.copytree(folder / "tokenizer", draft.folder / "tokenizer")
+    stage = load_stage("quantize")
+    outputs = execute(stage, stage.settings(method="int8"), workspace, {"model": draft.artifact}).outputs
+    whole, quantised = Reader.load(folder), Reader.load(outputs["model"].folder)
+    names = ["blocks.0.attention.scores", "blocks.0.residual"]
+    expected, found = (trace(reader, "abc", names, gradients=names) for reader in (whole, quantised))
+    for name in names:
+        seen = expected.values[name].isfinite()
+        assert (found.values[name][seen] - expected.values[name][seen]).abs().max() < 0.01
+        assert (found.gradients[name] - expected.gradients[name]).abs().max() < 0.01
+    said = attribute_logits(quantised.model, quantised.tokens("abc"), quantised.tokens("bcd"))
+    logits = quantised.model.forward(quantised.tokens("abc"))[0]
+    assert said.logits[0, 0].item() == pytest.approx(logits[0, 0, quantised.tokens("bcd")[0, 0]].item(), abs=1e-4)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from glassbox.engines.model_files import SPEC_FILE
 from glassbox.engines.tensors import Transformer, load_model
 from glassbox.errors import BadInput
 from glassbox.tokenizers import Tokenizer, load
@@ -26,6 +26,8 @@ class Reader:
     @classmethod
     def load(cls, folder: Path) -> Reader:
         """What training or an import published. Raises BadInput for a damaged folder, or one without a tokenizer."""
+        if not (folder / SPEC_FILE).is_file():
+            raise BadInput(f"There is no model in {folder}: {SPEC_FILE} is missing.", "Choose the folder of a model.")
         if not (folder / TOKENIZER_FOLDER).is_dir():
             raise BadInput(
                 f"The model in {folder} has no tokenizer beside it, so no text can be given to it.",
@@ -63,7 +65,7 @@ class Reader:
                 f"The text has {len(ids):,} tokens, and the model reads at most {limit:,}.",
                 "Give a shorter text, or a part of it.",
             )
-        return torch.tensor([ids], device=self.model.embedding.tokens.device)
+        return self.model.batch([ids])
 
     def pieces(self, tokens: Tensor) -> list[str]:
         """What each id of one row, (length,) or (1, length), spells; part of a character is shown as U+FFFD."""
