@@ -81,3 +81,13 @@ def test_a_model_of_vectors_gives_those_of_its_last_norm_and_predicts_nothing(na
         np.testing.assert_array_equal(as_array(value), as_array(vectors))
     with pytest.raises(BadInput, match="targets belong to predictions"):
         model.forward(model.batch([[1, 2]]), model.batch([[1, 2]]))
+    with pytest.raises(BadInput, match="gives vectors and writes no tokens"):
+        model.generate([1], 1)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_nothing_is_written_after_an_empty_prompt_nor_by_a_classifier(name: str) -> None:
+    with pytest.raises(BadInput, match="prompt is empty"):
+        engine(name).transformer(SPEC).generate([], 1)
+    with pytest.raises(BadInput, match="A classifier writes no tokens"):
+        engine(name).transformer(ENCODER.replace(head="classes", classes=3)).generate([1], 1)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from glassbox.engines.checks import check_prompt
 from glassbox.spec import ModelSpec
 
 Array = Any
@@ -125,7 +126,9 @@ class Transformer(ABC):
 
         The plain definition: every token reads the last `spec.context` tokens anew, and without `choose` the most
         likely one is taken. `glassbox.generation` does the same with a cache, many times faster.
+        Raises BadInput for an empty prompt and for a model that writes no tokens.
         """
+        check_prompt(len(prompt), self.spec)
         tokens = list(prompt)
         choose = choose or self.most_likely
         read = None if source is None else self.batch([source])
