@@ -20,11 +20,11 @@ def model(workspace: Workspace) -> str:
     return publish(workspace, SPEC)
 
 
-def publish(workspace: Workspace, spec: ModelSpec) -> str:
+def publish(workspace: Workspace, spec: ModelSpec, special_tokens: tuple[str, ...] = ("<|bos|>",)) -> str:
     with workspace.artifacts.draft("model", "tiny") as draft:
         save_model(Transformer(spec, 0), draft.folder)
         (draft.folder / "tokenizer").mkdir()
-        CharacterTokenizer("abcd \n").save(draft.folder / "tokenizer")
+        CharacterTokenizer("abcd \n", special_tokens).save(draft.folder / "tokenizer")
     return "tiny"
 
 
@@ -51,7 +51,7 @@ def test_predictions_come_as_numbers_too(glassbox, model: str, workspace: Worksp
     assert said["loss"][3] == pytest.approx(-logits[0, 2].log_softmax(-1)[4].item(), abs=1e-5)
 
 
-@pytest.mark.parametrize("view", ["attention", "heads", "lens", "stream", "attribution"])
+@pytest.mark.parametrize("view", ["attention", "heads", "lens", "stream", "operations", "attribution"])
 def test_every_view_is_shown_and_given_as_numbers(glassbox, model: str, view: str):
     shown = glassbox("trace", model, "abcab", "--view", view)
     assert shown.code == 0, shown.err
@@ -90,6 +90,18 @@ def test_every_value_of_a_mixture_of_experts_has_a_picture(glassbox, workspace: 
     shown = glassbox("trace", publish(workspace, spec), "ab", "--names", "*")
     assert shown.code == 0, shown.err
     assert "experts.hidden  (1 x 3 x 2 x 4" in shown.out
+
+
+def test_an_encoder_is_asked_about_what_is_masked(glassbox, workspace: Workspace):
+    name = publish(workspace, SPEC.replace(kind="encoder"), special_tokens=("[MASK]",))
+    shown = glassbox("trace", name, "ab")
+    assert shown.code == 0, shown.err
+    assert "expected there, masked" in shown.out
+    assert len(glassbox("trace", name, "ab", "--json").json["predictions"]["loss"]) == 2
+    assert glassbox("trace", name, "ab", "--view", "attribution", "--view", "lens").code == 0
+    unmasked = publish(workspace, SPEC.replace(kind="encoder"))
+    assert "[MASK]" in glassbox("trace", unmasked, "ab").err
+    assert "decoders" in glassbox("trace", name, "ab", "--view", "patching", "--corrupted", "ba").err
 
 
 def test_patching_compares_two_texts(glassbox, model: str):

@@ -10,7 +10,8 @@ from drawn_specs import assert_near, model_of, specs, tokens_of
 from hypothesis import assume, given, settings
 
 from glassbox.errors import BadInput
-from glassbox.insight import attribute_logits, logit_lens, next_tokens, residual_norms, trace_tokens
+from glassbox.insight import attribute_logits, logit_lens, masked_tokens, next_tokens, residual_norms, trace_tokens
+from glassbox.insight.predictions import judge
 from glassbox.spec import ModelSpec
 
 SPEC = ModelSpec(vocabulary_size=11, context=10, width=12, layers=2, heads=3, initial_std=0.4)
@@ -44,7 +45,7 @@ def test_the_last_row_of_the_lens_is_the_model_itself(spec: ModelSpec):
     model, tokens = model_of(spec), tokens_of(spec, 2, 6)
     rows = logit_lens(model, tokens, count=4)
     assert len(rows) == spec.layers + 1
-    said = next_tokens(model, tokens, count=4)
+    said = judge(model.forward(tokens)[0].detach(), tokens, 4, causal=spec.causal)
     assert_near(rows[-1].said.entropy, said.entropy, 1e-11)
     assert_near(rows[-1].said.loss, said.loss, 1e-11)
 
@@ -56,6 +57,21 @@ def test_the_first_row_of_the_lens_is_a_model_without_blocks():
             weight.zero_()
     rows = logit_lens(model, tokens)
     assert_near(rows[0].said.loss, next_tokens(model, tokens).loss, 1e-12)
+
+
+def test_an_encoder_is_asked_about_each_place_while_it_doesnt_see_it():
+    model, tokens = model_of(SPEC.replace(kind="encoder")), tokens_of(SPEC, 1, 5)
+    said = masked_tokens(model, tokens, mask=10, count=3)
+    for place in range(5):
+        masked = tokens.clone()
+        masked[0, place] = 10
+        logs = model.forward(masked)[0].detach()[0, place].log_softmax(-1)
+        assert said.loss[0, place].item() == pytest.approx(-logs[tokens[0, place]].item(), abs=1e-10)
+        assert said.likeliest[0, place].tolist() == logs.topk(3).indices.tolist()
+    with pytest.raises(BadInput, match="no next tokens"):
+        next_tokens(model, tokens)
+    with pytest.raises(BadInput, match="no mask"):
+        masked_tokens(model_of(SPEC), tokens, mask=10)
 
 
 def test_norms_are_those_of_the_stream_and_of_what_joins_it_in_order():

@@ -16,7 +16,7 @@ from glassbox.workspace import Workspace
 from glassbox.workspace.names import shown
 
 LONGEST_TITLE = 80
-ViewName = Literal["predictions", "attention", "heads", "lens", "stream", "attribution", "patching"]
+ViewName = Literal["predictions", "attention", "heads", "lens", "stream", "operations", "attribution", "patching"]
 Ablation = Literal["zero", "mean"]
 
 
@@ -29,6 +29,7 @@ def command(
             metavar="VIEW",
             help="predictions: what was expected and what came; attention: who looks at whom; heads: what each head "
             "does and whether it matters; lens: what each block would say; stream: how large the residual stream is; "
+            "operations: every value in order of computation; "
             "attribution: which part says how much; patching: which place carries the difference of two texts. "
             r"Several times for several. \[default: predictions, unless names are given]",
             show_default=False,

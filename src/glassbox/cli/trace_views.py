@@ -16,6 +16,7 @@ from glassbox.insight import (
     attribute_logits,
     detect_heads,
     logit_lens,
+    masked_tokens,
     next_tokens,
     patch_activations,
     residual_norms,
@@ -24,7 +25,9 @@ from glassbox.insight import (
 from glassbox.insight.ablation import Kind
 from glassbox.pictures import Arcs, Bars, Figure, Heatmap, Listing, Mosaic, Tokens, visible
 from glassbox.pictures.colours import Part
+from glassbox.pictures.figure import number as short
 
+MASKS = ("[MASK]", "<mask>")
 ATTRIBUTED = 16  # parts with the largest shares that are drawn
 
 
@@ -53,19 +56,20 @@ class View:
 def predictions(reader: Reader, text: str, wishes: Wishes) -> View:
     """Each token shaded by what it cost, and a line for what was expected after each."""
     tokens = reader.tokens(text)
-    said = next_tokens(reader.model, tokens)
+    causal = reader.model.spec.causal
+    said = next_tokens(reader.model, tokens) if causal else masked_tokens(reader.model, tokens, _mask(reader))
     pieces = _spelled(reader, tokens)
-    losses = [math.nan, *said.loss[0].tolist()]
+    losses = [*([math.nan] if causal else []), *said.loss[0].tolist()]  # nothing predicts a causal model's first token
     special = [id in reader.tokenizer.special_tokens.values() for id in tokens[0].tolist()]
     worst = max((loss for loss in losses if math.isfinite(loss)), default=1.0)
     strip = Tokens("loss of each token in nats", pieces, values=losses, part="loss", scale=worst, special=special)
-    ranks = ["", *(str(rank + 1) for rank in said.rank[0].tolist())]
+    places = [*([None] if causal else []), *(rank + 1 for rank in said.rank[0].tolist())]
     rows = [
         [
             visible(piece),
             str(id),
             f"{loss:.3f}" if math.isfinite(loss) else "",
-            rank,
+            str(rank or ""),
             f"{entropy:.2f}",
             _likeliest(reader, likeliest, probabilities),
         ]
@@ -73,20 +77,21 @@ def predictions(reader: Reader, text: str, wishes: Wishes) -> View:
             pieces,
             tokens[0].tolist(),
             losses,
-            ranks,
+            places,
             said.entropy[0].tolist(),
             said.likeliest[0].tolist(),
             said.probabilities[0].tolist(),
             strict=True,
         )
     ]
-    columns = ("token", "id", "loss", "rank", "entropy after it", "expected after it")
+    where = "after it" if causal else "there, masked"
+    columns = ("token", "id", "loss", "rank", f"entropy {where}", f"expected {where}")
     listing = Listing(
         "loss in nats, rank among what was expected, entropy in bits", columns, rows, {"id", "loss", "rank", columns[4]}
     )
     numbers = {
         "loss": losses,
-        "rank": [None, *(rank + 1 for rank in said.rank[0].tolist())],
+        "rank": places,
         "entropy": said.entropy[0].tolist(),
         "likeliest": [
             [
@@ -199,14 +204,15 @@ def stream(reader: Reader, text: str, wishes: Wishes) -> View:
 def attribution(reader: Reader, text: str, wishes: Wishes) -> View:
     """Which part says how much of the logit of the likeliest next token, against the second likeliest."""
     tokens = reader.tokens(text)
-    said = next_tokens(reader.model, tokens, count=2)
+    said = logit_lens(reader.model, tokens, count=2)[-1].said
     answers, others = said.likeliest[..., 0], said.likeliest[..., 1]
     found = attribute_logits(reader.model, tokens, answers, others)
     last = found.shares[:, 0, -1]
+    where = "after" if reader.model.spec.causal else "at"
     largest = last.abs().argsort(descending=True)[:ATTRIBUTED].tolist()
     answer, other = (visible(reader.tokenizer.token_bytes(int(ids[0, -1]))) for ids in (answers, others))
     bars = Bars(
-        f"what each part adds to the logit of {answer} against {other} after the last token "
+        f"what each part adds to the logit of {answer} against {other} {where} the last token "
         f"({len(largest)} of {len(found.names)} parts; together {float(found.logits[0, -1]):.3g})",
         [found.names[place] for place in largest],
         [float(last[place]) for place in largest],
@@ -248,12 +254,28 @@ def patching(reader: Reader, text: str, wishes: Wishes) -> View:
     return View([figure], numbers)
 
 
+def operations(reader: Reader, text: str, wishes: Wishes) -> View:
+    """Every value in the order in which it is computed, in a line: its shape, and how its numbers are spread."""
+    seen = trace(reader, text, ["*"])
+    rows: list[list[str]] = []
+    numbers: dict[str, Any] = {}
+    for name, value in seen.values.items():
+        finites = value[value.isfinite()].double()  # scores of what a token must not see are infinite
+        mean, deviation = float(finites.mean()), float(finites.std(correction=0))
+        least, most = float(finites.min()), float(finites.max())
+        rows.append([name, " x ".join(map(str, value.shape)), *map(short, (mean, deviation, least, most))])
+        numbers[name] = {"shape": list(value.shape), "mean": mean, "deviation": deviation, "min": least, "max": most}
+    columns = ("value, in order of computation", "shape", "mean", "deviation", "least", "most")
+    return View([Listing(f"{len(rows)} values of one forward pass", columns, rows, set(columns[2:]))], numbers)
+
+
 VIEWS: Mapping[str, Callable[[Reader, str, Wishes], View]] = {
     "predictions": predictions,
     "attention": attention,
     "heads": heads,
     "lens": lens,
     "stream": stream,
+    "operations": operations,
     "attribution": attribution,
     "patching": patching,
 }
@@ -295,6 +317,17 @@ def _axes(plane: Tensor, labels: list[str]) -> tuple[list[str], list[str]]:
     rows, columns = plane.shape
     down = labels if rows == len(labels) else [str(place) for place in range(rows)]
     return down, labels if columns == len(labels) else [str(place) for place in range(columns)]
+
+
+def _mask(reader: Reader) -> int:
+    """The id that an encoder's text is masked with."""
+    for spelling in MASKS:
+        if spelling in reader.tokenizer.special_tokens:
+            return reader.tokenizer.special_tokens[spelling]
+    raise BadInput(
+        f"An encoder predicts what is masked, and its tokenizer has neither {' nor '.join(MASKS)}.",
+        "Choose another view, such as attention or stream.",
+    )
 
 
 def _one_id(reader: Reader, text: str | None, what: str) -> int | None:

@@ -13,7 +13,7 @@ from glassbox.insight.attention_patterns import PATTERNS, attention_scores
 from glassbox.insight.direct_attribution import attribute_logits
 from glassbox.insight.head_detection import detect_heads
 from glassbox.insight.logit_lens import logit_lens
-from glassbox.insight.predictions import next_tokens
+from glassbox.insight.predictions import masked_tokens, next_tokens
 from glassbox.insight.reader import Reader
 from glassbox.insight.residual_stream import residual_norms
 from glassbox.insight.trace import Trace, trace, trace_tokens
@@ -28,6 +28,7 @@ __all__ = [
     "attribute_logits",
     "detect_heads",
     "logit_lens",
+    "masked_tokens",
     "next_tokens",
     "patch_activations",
     "residual_norms",

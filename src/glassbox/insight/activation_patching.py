@@ -51,9 +51,11 @@ def patch_activations(
     value:  what is patched, without its block: residual, attention.output, feedforward.output, attention.mixed, ...
     answer: the id that the clean text is answered with; by default the likeliest. foil: that of the corrupted text.
 
-    Raises BadInput for texts of different lengths, for a value that can't be patched, and where the two runs' answers
-    don't differ, so that there is nothing to explain.
+    Raises BadInput for a model that isn't a decoder, for texts of different lengths, for a value that can't be patched,
+    and where the two runs' answers don't differ, so that there is nothing to explain.
     """
+    if model.spec.kind != "decoder":
+        raise BadInput(f"Texts are continued by decoders, and this is an {model.spec.kind}.", "Choose a decoder.")
     if clean.shape != corrupted.shape or len(clean) != 1:
         raise BadInput(
             f"The texts have {clean.shape[1]} and {corrupted.shape[1]} tokens, and places can only be compared if "
