@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from glassbox.evaluation import training_time
+from glassbox.pictures.saving import has_font
 from glassbox.spec import count_parameters, preset
+
+NEEDS_FONT = pytest.mark.skipif(not has_font(), reason="this machine has no font to write with")
 
 PRICES = """
 [machines.{name}]
@@ -100,7 +103,7 @@ def test_a_damaged_description_doesnt_hide_the_others(glassbox, own_workspace: P
     assert glassbox("spec", "show", "torn").code == 2
 
 
-@pytest.mark.parametrize("ending", ["svg", "png", "html"])
+@pytest.mark.parametrize("ending", ["svg", pytest.param("png", marks=NEEDS_FONT), "html"])
 def test_pictures_of_descriptions_can_be_saved(glassbox, tmp_path: Path, ending: str):
     for command in (("show", "gpt2-small"), ("compare", "gpt2-small", "microgpt")):
         file = tmp_path / f"{command[0]}.{ending}"

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from glassbox.engines.tensors import Transformer, save_model
+from glassbox.pictures.saving import has_font
 from glassbox.spec import Experts, ModelSpec
 from glassbox.tokenizers.characters import CharacterTokenizer
 from glassbox.workspace import Workspace
 
+NEEDS_FONT = pytest.mark.skipif(not has_font(), reason="this machine has no font to write with")
 SPEC = ModelSpec(vocabulary_size=7, context=12, width=8, layers=2, heads=2, initial_std=0.5)
 
 
@@ -116,7 +118,7 @@ def test_patching_compares_two_texts(glassbox, model: str):
     assert "tokens" in glassbox("trace", model, "abc", "--view", "patching", "--corrupted", "ab").err
 
 
-@pytest.mark.parametrize("ending", ["svg", "png", "html"])
+@pytest.mark.parametrize("ending", ["svg", pytest.param("png", marks=NEEDS_FONT), "html"])
 def test_what_is_shown_can_be_saved(glassbox, model: str, tmp_path: Path, ending: str):
     file = tmp_path / f"trace.{ending}"
     shown = glassbox("trace", model, "abc", "--view", "attention", "--save", str(file), "--theme", "light")

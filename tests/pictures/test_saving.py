@@ -10,7 +10,7 @@ import resvg_py
 
 from glassbox.errors import BadInput
 from glassbox.pictures import DARK, LIGHT, Bars, Heatmap, save
-from glassbox.pictures.saving import SHARPNESS, sheet
+from glassbox.pictures.saving import SHARPNESS, has_font, sheet
 
 FIGURES = [
     Heatmap("weights <of> a & b", [[1.0, math.nan], [0.125, 0.875]], ["a", "<b>"], ["a", "<b>"], "attention"),
@@ -26,6 +26,7 @@ def test_an_svg_is_whole_and_needs_nothing_else(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["picture.svg"]
 
 
+@pytest.mark.skipif(not has_font(), reason="this machine has no font to write with")
 def test_a_png_is_the_svg_at_twice_its_size(tmp_path: Path):
     save(FIGURES, tmp_path / "picture.PNG", DARK, title="Both")
     content = (tmp_path / "picture.PNG").read_bytes()

@@ -77,6 +77,14 @@ def test_the_library_s_unknown_token_counts_the_characters_that_it_stands_for():
     assert found.uses.tolist() == [1, 2]
 
 
+def test_the_unknown_piece_of_a_unigram_vocabulary_is_counted_too():
+    vocabulary = [("<unk>", 0.0), ("a", -1.0), ("b", -2.0), ("ab", -1.5)]
+    library = tokenizers.Tokenizer(models.Unigram(vocabulary, unk_id=0, byte_fallback=False))
+    found = measure(HuggingFaceTokenizer(library.to_str()), [("abxa", "x")])
+    assert found.total.unknown == 1
+    assert found.total.coverage == 0.75
+
+
 def test_documents_stream_and_progress_is_told():
     told: list[int] = []
     found = measure(TOKENIZER, ((f"text {number}", "x") for number in range(2_500)), progress=told.append)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glassbox.errors import BadInput
-from glassbox.pictures.colours import Theme, hexadecimal
+from glassbox.pictures.colours import DARK, Theme, hexadecimal
 from glassbox.pictures.drawing import SIZE, Drawing, text_width
 from glassbox.pictures.figure import Figure
 from glassbox.workspace import atomic
@@ -81,14 +81,21 @@ def painted(drawing: Drawing) -> bytes:
             f"The picture would be {drawing.width * SHARPNESS:,.0f} x {drawing.height * SHARPNESS:,.0f} pixels.",
             "Save it as .svg or .html, or show less of it.",
         )
-    letter, blank = Drawing(20, 20, drawing.theme), Drawing(20, 20, drawing.theme)
-    letter.text(4, 16, "M")
-    if resvg_py.svg_to_bytes(svg_string=letter.svg()) == resvg_py.svg_to_bytes(svg_string=blank.svg()):
+    if not has_font():
         raise BadInput(
             "This machine has no font, so a PNG would have no words in it.",
             "Save it as .svg or .html, or install a font such as DejaVu.",
         )
     return bytes(resvg_py.svg_to_bytes(svg_string=drawing.svg(), zoom=SHARPNESS))
+
+
+def has_font() -> bool:
+    """Whether words in a PNG can be seen here: whether a letter leaves a trace."""
+    import resvg_py
+
+    letter, blank = Drawing(20, 20, DARK), Drawing(20, 20, DARK)
+    letter.text(4, 16, "M")
+    return resvg_py.svg_to_bytes(svg_string=letter.svg()) != resvg_py.svg_to_bytes(svg_string=blank.svg())
 
 
 def _page(figures: Sequence[Figure], theme: Theme, title: str) -> str:
