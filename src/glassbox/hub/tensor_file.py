@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassbox.errors import BadInput
-from glassbox.hub.number_formats import FORMATS
+from glassbox.hub.number_formats import FORMATS, widen
 from glassbox.hub.strict_json import parse_object
 
 Shape = tuple[int, ...]
@@ -104,6 +104,28 @@ class TensorFile:
             end += entry.bytes
         if end != size:
             raise BadInput(f"{self.path} should have {end:,} bytes by its header, and it has {size:,}.", _REMEDY)
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that is read when NumPy asks for its numbers (`np.asarray`), each time anew."""
+
+    file: TensorFile
+    name: str
+
+    @property
+    def shape(self) -> Shape:
+        return self.file.entries[self.name].shape
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        numbers = widen(self.file.read(self.name), self.file.entries[self.name].type)
+        return numbers if dtype is None else numbers.astype(dtype, copy=False)
+
+
+def stored_tensors(path: Path) -> dict[str, StoredTensor]:
+    """Every tensor of a file by name; bfloat16 and float16 come as float32. Raises BadInput as `TensorFile`."""
+    file = TensorFile(path)
+    return {name: StoredTensor(file, name) for name in file.entries}
 
 
 class TensorFileWriter:

@@ -15,6 +15,7 @@ from glassbox.engines.model_files import QUANTIZATION_FILE
 from glassbox.engines.tensors.quantized import QuantizedTransformer, load_quantization
 from glassbox.engines.tensors.transformer import Transformer
 from glassbox.errors import BadInput
+from glassbox.hub.tensor_file import stored_tensors
 from glassbox.spec import ModelSpec
 
 WEIGHTS_FILE = "model.safetensors"
@@ -54,14 +55,15 @@ def save_model(model: Transformer, folder: Path) -> None:
 def load_model(folder: Path) -> Transformer:
     """The model of a folder with spec.json and model.safetensors, ready to read: float32, no dropout.
 
-    A quantised model comes as a `QuantizedTransformer`.
+    Weights are read one by one, so that memory holds the model once. A quantised model comes as a
+    `QuantizedTransformer`.
 
     Raises BadInput when a file is missing or damaged, or when the weights aren't the spec's (naming the tensor and
     both shapes).
     """
     spec = ModelSpec.load(folder / SPEC_FILE)
-    weights = load_weights(folder / WEIGHTS_FILE)
     if (folder / QUANTIZATION_FILE).exists():
-        return QuantizedTransformer(spec, load_quantization(folder), weights)
-    check_weights({name: tuple(weight.shape) for name, weight in weights.items()}, spec)
+        return QuantizedTransformer(spec, load_quantization(folder), load_weights(folder / WEIGHTS_FILE))
+    weights = stored_tensors(folder / WEIGHTS_FILE)
+    check_weights({name: weight.shape for name, weight in weights.items()}, spec)  # before anything is allocated
     return Transformer(spec, weights=weights).eval()
