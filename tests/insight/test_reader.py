@@ -35,6 +35,12 @@ def test_a_text_is_read_behind_the_mark_of_a_beginning(folder: Path):
     assert seen.gradients["logits"].shape == (1, 3, 6)
 
 
+def test_an_imported_model_s_text_begins_with_its_own_mark(folder: Path):
+    reader = Reader.load(folder)
+    reader.tokenizer.beginning = (4,)
+    assert reader.tokens("ab").tolist() == [[4, 1, 2]]
+
+
 def test_an_encoder_reads_the_text_alone(folder: Path):
     Transformer(SPEC.replace(kind="encoder"), 0).spec.save(folder / "spec.json")
     assert Reader.load(folder).tokens("ab").tolist() == [[1, 2]]

@@ -41,6 +41,19 @@ def test_nothing_is_held_but_what_was_asked_for():
     assert list(trace_tokens(model, tokens_of(SPEC, 1, 5), ["logits"]).values) == ["logits"]
 
 
+def test_scores_are_computed_only_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch):
+    from glassbox.engines.tensors.attention import Attention
+
+    opened: list[int] = []
+    real = Attention._explain
+    monkeypatch.setattr(Attention, "_explain", lambda self, *given: (opened.append(self.layer), real(self, *given)))
+    model, tokens = model_of(SPEC), tokens_of(SPEC, 1, 5)
+    trace_tokens(model, tokens, ["*.residual", "*.mixed"])
+    assert opened == []
+    trace_tokens(model, tokens, ["blocks.1.attention.weights"])
+    assert opened == [1]
+
+
 def test_the_loss_is_that_of_the_next_tokens():
     model, tokens = model_of(SPEC), tokens_of(SPEC, 2, 6)
     assert trace_tokens(model, tokens).loss == pytest.approx(loss_of(model, tokens).item(), abs=1e-12)

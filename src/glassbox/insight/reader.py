@@ -45,14 +45,14 @@ class Reader:
     def tokens(self, text: str) -> Tensor:
         """The ids of a text as the model saw texts in training, (1, length), with the marks around it.
 
-        A causal model's text stands behind the mark of a beginning; an encoder's between [CLS] and [SEP], or <s> and
+        A causal model's text stands behind the mark of a beginning, or that of the end of another; an encoder's between [CLS] and [SEP], or <s> and
         </s>, if its tokenizer has them (BERT, RoBERTa).
 
         Raises BadInput for a text of no tokens, of more than the model reads, or that the tokenizer can't encode.
         """
         ids = self.tokenizer.encode(text)
-        if self.model.spec.causal and self.tokenizer.end_of_text is not None:
-            ids = [self.tokenizer.end_of_text, *ids]
+        if self.model.spec.causal:
+            ids = [*self._beginning, *ids]
         if not self.model.spec.causal:
             known = self.tokenizer.special_tokens
             first, last = next((pair for pair in AROUND if known.keys() >= set(pair)), (None, None))
@@ -66,6 +66,12 @@ class Reader:
                 "Give a shorter text, or a part of it.",
             )
         return self.model.batch([ids])
+
+    @property
+    def _beginning(self) -> tuple[int, ...]:
+        """What stood before a text in training: an imported model's own mark, else what parts documents."""
+        end = self.tokenizer.end_of_text
+        return self.tokenizer.beginning or (() if end is None else (end,))
 
     def pieces(self, tokens: Tensor) -> list[str]:
         """What each id of one row, (length,) or (1, length), spells; part of a character is shown as U+FFFD."""
