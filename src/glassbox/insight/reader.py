@@ -45,8 +45,8 @@ class Reader:
     def tokens(self, text: str) -> Tensor:
         """The ids of a text as the model saw texts in training, (1, length), with the marks around it.
 
-        A causal model's text stands behind the mark of a beginning, or that of the end of another; an encoder's between [CLS] and [SEP], or <s> and
-        </s>, if its tokenizer has them (BERT, RoBERTa).
+        A causal model's text stands behind the mark of a beginning, or that of the end of another text; an encoder's
+        between [CLS] and [SEP], or <s> and </s>, if its tokenizer has them (BERT, RoBERTa).
 
         Raises BadInput for a text of no tokens, of more than the model reads, or that the tokenizer can't encode.
         """
