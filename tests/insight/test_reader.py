@@ -62,6 +62,14 @@ def test_texts_that_the_model_cannot_read_are_refused(folder: Path):
         reader.tokens("x")
 
 
+def test_an_encoder_decoder_needs_two_texts(folder: Path):
+    reader = Reader(
+        Transformer(SPEC.replace(kind="encoder-decoder", encoder_layers=1), 0), CharacterTokenizer("abcd\n")
+    )
+    with pytest.raises(BadInput, match="a single text came"):
+        reader.tokens("ab")
+
+
 def test_folders_without_their_tokenizer_are_refused(folder: Path, tmp_path: Path):
     CharacterTokenizer("abcdefgh").save(folder / "tokenizer")
     with pytest.raises(BadInput, match="knows 6 ids"):

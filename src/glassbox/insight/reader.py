@@ -48,8 +48,13 @@ class Reader:
         A causal model's text stands behind the mark of a beginning, or that of the end of another text; an encoder's
         between [CLS] and [SEP], or <s> and </s>, if its tokenizer has them (BERT, RoBERTa).
 
-        Raises BadInput for a text of no tokens, of more than the model reads, or that the tokenizer can't encode.
+        Raises BadInput for an encoder-decoder, and for a text of no tokens, of more than the model reads, or that the tokenizer can't encode.
         """
+        if self.model.spec.kind == "encoder-decoder":
+            raise BadInput(
+                "An encoder-decoder reads one text and writes another, and a single text came.",
+                "Give the ids of both to glassbox.insight.trace_tokens, in Python.",
+            )
         ids = self.tokenizer.encode(text)
         if self.model.spec.causal:
             ids = [*self._beginning, *ids]
