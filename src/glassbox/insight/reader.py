@@ -48,7 +48,8 @@ class Reader:
         A causal model's text stands behind the mark of a beginning, or that of the end of another text; an encoder's
         between [CLS] and [SEP], or <s> and </s>, if its tokenizer has them (BERT, RoBERTa).
 
-        Raises BadInput for an encoder-decoder, and for a text of no tokens, of more than the model reads, or that the tokenizer can't encode.
+        Raises BadInput for an encoder-decoder, and for a text of no tokens, of more than the model reads, or that the
+        tokenizer can't encode.
         """
         if self.model.spec.kind == "encoder-decoder":
             raise BadInput(
