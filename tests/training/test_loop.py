@@ -12,6 +12,7 @@ from tiny import SPEC, Listener, assert_same_bits, make_loop, make_step, weights
 
 from glassbox.data.shards import Shards
 from glassbox.errors import BadInput
+from glassbox.spec import Experts
 from glassbox.training import checkpoints as checkpoints_module
 from glassbox.training.checkpoints import Checkpoints
 from glassbox.training.loop import Loop, Plan
@@ -29,6 +30,15 @@ def test_the_loss_goes_down(shards: Shards, tmp_path: Path) -> None:
     assert outcome.finished
     assert outcome.steps == 120
     assert outcome.validation_loss < 2
+
+
+def test_of_a_mixture_of_experts_each_window_tells_how_evenly_they_are_visited(shards: Shards, tmp_path: Path) -> None:
+    listener = Listener()
+    step = make_step(SPEC.replace(experts=Experts(count=4, active=2, hidden_width=8)))
+    make_loop(shards, tmp_path, plan=Plan(10, log_every=5), step=step, listener=listener).run()
+    told = listener.series("expert_balance")
+    assert [number for number, _ in told] == [5, 10]
+    assert all(1.9 < balance < 4 for _, balance in told)
 
 
 def test_each_window_tells_its_mean_and_what_it_cost(shards: Shards, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tiny import SPEC, assert_same_bits, make_step
 
 from glassbox.data.batches import Batch, Batches
 from glassbox.engines.interface import IGNORED
+from glassbox.spec import Experts
 from glassbox.training.step import TrainingStep, dropout_seed
 
 
@@ -27,6 +28,20 @@ def test_accumulated_micro_batches_equal_the_whole_batch(batches: Batches, micro
     assert losses[0] == pytest.approx(losses[1], abs=1e-12)
     for name, weight in whole.model.weights().items():
         torch.testing.assert_close(weight, parts.model.weights()[name], rtol=0, atol=1e-12)
+
+
+def test_the_load_balancing_loss_of_experts_is_told_beside_the_loss_and_pulls_at_the_router(batches: Batches) -> None:
+    told, routers = [], []
+    for share in (0.0, 0.5):
+        experts = Experts(count=4, active=2, hidden_width=8, balance=share)
+        step = make_step(SPEC.replace(experts=experts), micro_batch=4)
+        told.append(step(0, batches.batch(0), 0.0))
+        routers.append(step.model.gradients()["blocks.0.feedforward.router"])
+    assert told[0].loss == told[1].loss
+    assert told[0].balance == told[1].balance
+    assert told[0].balance is not None and 2.0 <= told[0].balance.item() < 4
+    assert not torch.allclose(*routers)
+    assert make_step()(0, batches.batch(0), 0.0).balance is None
 
 
 def test_accumulation_weighs_every_target_the_same_where_some_are_ignored(batches: Batches) -> None:

@@ -184,7 +184,8 @@ class Loop:
         """Read the losses since the last time, all at once, and tell the means."""
         if not self._window:
             return
-        losses, norms = (torch.stack(column).tolist() for column in zip(*self._window, strict=True))  # the one wait
+        columns = [column for column in zip(*self._window, strict=True) if column[0] is not None]
+        losses, norms, *balances = torch.stack([torch.stack(column) for column in columns]).tolist()  # the one wait
         seconds = time.perf_counter() - self._opened
         self._training_seconds += seconds
         first = done - len(losses)
@@ -203,6 +204,8 @@ class Loop:
         }
         if finite := [norm for norm in norms if math.isfinite(norm)]:
             values["gradient_norm"] = math.fsum(finite) / len(finite)
+        if balances:
+            values["expert_balance"] = math.fsum(balances[0]) / len(losses)
         if self.flops_per_token and self.matmul_peak:
             values["model_flops_utilization"] = tokens_per_second * self.flops_per_token / self.matmul_peak
         self.surroundings.metrics(done, values)

@@ -23,10 +23,16 @@ from glassbox.training.precision import FORMATS
 
 
 class StepResult(NamedTuple):
-    """loss: nats per target token before the update, a scalar. gradient_norm: L2 over all weights, before clipping."""
+    """Of one update, scalars all.
+
+    loss:          nats per target token before it.
+    gradient_norm: L2 over all weights, before clipping.
+    balance:       with experts, their load-balancing loss (`Details.balance`), the mean over micro-batches.
+    """
 
     loss: Tensor
     gradient_norm: Tensor
+    balance: Tensor | None = None
 
 
 class TrainingStep:
@@ -64,14 +70,14 @@ class TrainingStep:
         if self.model.dropout:
             torch.manual_seed(dropout_seed(self.seed, step))
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._gradients(batch)
+        loss, balance = self._gradients(batch)
         self.scaler.unscale_(self.optimizer)
         norm = self._clip()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["lr_factor"]
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return StepResult(loss, norm)
+        return StepResult(loss, norm, balance)
 
     def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss of (batch, length) ids in training's number format, without dropout and without gradients."""
@@ -91,8 +97,8 @@ class TrainingStep:
         if facts:
             self.scaler.load_state_dict(dict(facts))
 
-    def _gradients(self, batch: Batch) -> Tensor:
-        """Add up the gradients of the micro-batches; the loss of the whole batch."""
+    def _gradients(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Add up the gradients of the micro-batches; the losses of the whole batch."""
         rows = len(batch.inputs)
         if rows <= self.micro_batch:
             return self._backward(batch, 1.0)
@@ -101,10 +107,11 @@ class TrainingStep:
             for first in range(0, rows, self.micro_batch)
         ]
         counted = [np.count_nonzero(part.targets != IGNORED) for part in parts]
-        losses = [self._backward(part, count / sum(counted)) for part, count in zip(parts, counted, strict=True)]
-        return torch.stack(losses).sum()
+        both = [self._backward(part, count / sum(counted)) for part, count in zip(parts, counted, strict=True)]
+        balances = [balance for _, balance in both if balance is not None]
+        return torch.stack([loss for loss, _ in both]).sum(), torch.stack(balances).sum() if balances else None
 
-    def _backward(self, batch: Batch, share: float) -> Tensor:
+    def _backward(self, batch: Batch, share: float) -> tuple[Tensor, Tensor | None]:
         """share: what part of the batch's targets these are, so that the parts' means add up to the whole's mean."""
         inputs, targets = (torch.from_numpy(ids).to(self.device, non_blocking=True) for ids in batch)
         with self._autocast():
@@ -113,7 +120,7 @@ class TrainingStep:
         if share != 1.0:
             objective = objective * share
         self.scaler.scale(objective).backward()
-        return details.loss.detach() * share
+        return details.loss.detach() * share, None if details.balance is None else details.balance.detach() * share
 
     def _clip(self) -> Tensor:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
