@@ -152,3 +152,13 @@ def test_the_same_model_goes_to_llama_cpp_and_to_onnxruntime(published: Path, tm
     with pytest.raises(BadInput, match="has no tokenizer, which a GGUF file needs"):
         run(workspace, "export-model", bare, format="gguf", to=tmp_path / "bare.gguf")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Tiny Pythia", "graph", "tiny.gguf", "workspace"]
+
+
+def test_a_quantised_model_gets_a_name_of_its_own_and_leaves_the_newest_version_to_the_whole_one(
+    published: Path, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    model = run(workspace, "import-model", path=published).outputs["model"]
+    small = run(workspace, "quantize", {"model": model}, method="int8").outputs["model"]
+    assert small.name == "tiny-pythia-int8"
+    assert workspace.artifacts.get("model", "tiny-pythia").reference == model.reference

@@ -57,7 +57,8 @@ def execute(
     Raises BadInput for what a person can mend and StageFault for the rest; both leave a failed run that can be resumed.
     """
     if name is None:
-        name = next((artifact.name for artifact in inputs.values()), settings.default_name or stage.name)
+        first = next(iter(inputs.values()), None)
+        name = settings.name_after(first.name) if first else settings.default_name or stage.name
     run = workspace.runs.create(stage.name, name=name, settings=settings.model_dump(mode="json"), inputs=inputs)
     return _attempt(stage, settings, workspace, run, inputs, watcher, stop or StopRequest())
 

@@ -46,6 +46,10 @@ class StageSettings(BaseModel):
         """What the outputs are called if nobody says otherwise and there is no input whose name they could take."""
         return None
 
+    def name_after(self, input_name: str) -> str:
+        """What the outputs are called if nobody says otherwise, by the name of the first input: the same name."""
+        return input_name
+
 
 @dataclass(frozen=True)
 class Slot:

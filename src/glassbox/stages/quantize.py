@@ -30,6 +30,10 @@ class Settings(StageSettings):
         description="Neighbours in a row that share a scale; 0 is a whole row. Left out: 0 for int8, 64 for 4 bits.",
     )
 
+    def name_after(self, input_name: str) -> str:
+        """A name of its own: as the newest version of the model it would take the place of the one it was made of."""
+        return f"{input_name}-{self.method}"
+
 
 def run(settings: Settings, context: Context) -> dict[str, object]:
     import torch
