@@ -19,7 +19,7 @@ from glassbox.data.shards import Shards
 from glassbox.engines.tensors import load_model
 from glassbox.errors import BadInput
 from glassbox.evaluation.held_out import held_out
-from glassbox.spec import count_parameters
+from glassbox.spec import ModelSpec, count_parameters, preset
 from glassbox.stages import pretrain
 from glassbox.stages.execution import Outcome, execute, resume
 from glassbox.stages.stopping import StopRequest
@@ -256,6 +256,15 @@ def test_damaged_decisions_are_refused(workspace: Workspace, inputs: dict[str, A
     next(workspace.folder.rglob(pretrain.DECISIONS_FILE)).write_text("{}")
     with pytest.raises(BadInput, match="how this run was planned, is damaged"):
         resume(workspace, stopped.run.id)
+
+
+def test_a_description_in_a_file_is_trained_as_a_preset_is(
+    workspace: Workspace, inputs: dict[str, Artifact], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.json"
+    preset("microgpt").replace(layers=2).save(file)
+    outcome = pretrained(workspace, inputs, preset=str(file), model={"context": 8}, steps=3)
+    assert ModelSpec.load(outcome.outputs["model"].folder / "spec.json").layers == 2
 
 
 def test_a_preset_takes_the_vocabulary_of_the_shards(workspace: Workspace, inputs: dict[str, Artifact]) -> None:

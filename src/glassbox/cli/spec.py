@@ -19,7 +19,7 @@ from glassbox.cli.pictures import SaveOption, ThemeOption, check_picture, write
 from glassbox.cli.pictures import show as show_pictures
 from glassbox.errors import BadInput
 from glassbox.pictures import Listing, Stacked
-from glassbox.spec import ModelSpec, count_flops, count_memory, count_parameters, preset, presets
+from glassbox.spec import ModelSpec, count_flops, count_memory, count_parameters, described, preset, presets
 from glassbox.spec.comparison import TOKENS_PER_PARAMETER, differences
 from glassbox.spec.comparison import compare as compare_specs
 from glassbox.spec.memory import Optimizer
@@ -61,7 +61,7 @@ def show(
 ) -> None:
     """Every field of a description; with --json as a file that other commands read."""
     check_picture(save, theme)
-    spec = described(model, workspace)
+    spec = own_or_known(model, workspace)
     parts = {part: [float(number)] for part, number in count_parameters(spec).by_part.items()}
     by_part = Stacked(f"{count_parameters(spec).total:,} parameters", [model], parts, spec_comparison.COLOURS)
     fields = [[name, str(getattr(spec, name))] for name in ModelSpec.model_fields]
@@ -88,7 +88,7 @@ def count(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Parameters by part, FLOPs per token, memory for training and for the cache."""
-    spec = described(model, workspace)
+    spec = own_or_known(model, workspace)
     chosen: Optimizer = _one_of(optimizer, get_args(Optimizer), "optimiser")
     parameters = count_parameters(spec)
     flops = count_flops(spec, context)
@@ -153,7 +153,7 @@ def compare(
 ) -> None:
     """Parameters, FLOPs, memory, time and cost of any number of descriptions, side by side."""
     check_picture(save, theme)
-    specs = {model: described(model, workspace) for model in models}
+    specs = {model: own_or_known(model, workspace) for model in models}
     chosen = _one_of(number_format, ("float32", "bfloat16", "float16", "float64"), "format")
     counted = compare_specs(
         specs,
@@ -203,7 +203,7 @@ def save_own(
     """Keep a description under a name of your own, with some fields changed."""
     if name in presets():
         raise BadInput(f"{name} is a preset.", "Choose another name.")
-    spec = described(model, workspace)
+    spec = own_or_known(model, workspace)
     if changes:
         spec = spec.replace(**dict(map(_change, changes)))
     file = _own(workspace).save(name, spec.model_dump_json(indent=2) + "\n", replace=replace)
@@ -219,15 +219,13 @@ def delete_own(
     say(f"deleted {name}")
 
 
-def described(model: str, workspace: Path | None = None) -> ModelSpec:
-    """The preset or the person's own description of that name, or the one in that file.
+def own_or_known(model: str, workspace: Path | None = None) -> ModelSpec:
+    """The person's own description of that name, or a preset, or the one in that file.
 
     Raises BadInput when it is none of them.
     """
-    if model.endswith(".json") or "/" in model:
-        return ModelSpec.load(Path(model))
     own = {} if model in presets() else _own(workspace).list()
-    return ModelSpec.load(own[model]) if model in own else preset(model)
+    return ModelSpec.load(own[model]) if model in own else described(model)
 
 
 def _own(workspace: Path | None) -> Descriptions:

@@ -3,7 +3,7 @@
 from glassbox.spec.accounting import count_flops, count_parameters
 from glassbox.spec.memory import count_memory
 from glassbox.spec.model import Experts, ModelSpec, RotaryScaling
-from glassbox.spec.presets import preset, presets
+from glassbox.spec.presets import described, preset, presets
 from glassbox.spec.weights import part_of, weight_shapes
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "count_flops",
     "count_memory",
     "count_parameters",
+    "described",
     "part_of",
     "preset",
     "presets",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 
 from glassbox.errors import BadInput
 from glassbox.spec.model import Experts, ModelSpec
@@ -17,6 +18,14 @@ def preset(name: str) -> ModelSpec:
             f"Did you mean {' or '.join(near)}?" if near else "See them all with: glassbox spec list.",
         )
     return PRESETS[name][1]
+
+
+def described(model: str) -> ModelSpec:
+    """The preset of that name, or the description in that file (a path, or a name ending in .json).
+
+    Raises BadInput when it is neither.
+    """
+    return ModelSpec.load(Path(model).expanduser()) if model.endswith(".json") or "/" in model else preset(model)
 
 
 def presets() -> dict[str, str]:

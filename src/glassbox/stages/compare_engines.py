@@ -9,13 +9,12 @@ beat arrays. The report is kept; a bench is compared with an earlier one of the 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from glassbox.errors import BadInput
-from glassbox.spec import ModelSpec, preset
+from glassbox.spec import ModelSpec, described, preset
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
 from glassbox.workspace import Artifact, Workspace
 from glassbox.workspace.strict_json import to_json
@@ -139,11 +138,6 @@ def _tell_losses(bench: dict[str, Any], steps: int, context: Context) -> None:
     for step in range(min([steps, *map(len, losses.values())]) if losses else 0):
         values = {f"{engine.replace(' ', '_')}_loss": found[step] for engine, found in losses.items()}
         context.metrics(step + 1, values)
-
-
-def described(model: str) -> ModelSpec:
-    """The preset of that name, or the description in that file. Raises BadInput when it is neither."""
-    return ModelSpec.load(Path(model)) if model.endswith(".json") or "/" in model else preset(model)
 
 
 def checked_length(asked: int | None, spec: ModelSpec) -> int:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from glassbox.stages.compare_engines import REPORT, EngineName, checked_length, described
+from glassbox.spec import described
+from glassbox.stages.compare_engines import REPORT, EngineName, checked_length
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
 from glassbox.workspace.strict_json import to_json
 

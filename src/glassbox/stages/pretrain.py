@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 from glassbox.errors import BadInput
-from glassbox.spec import ModelSpec, count_flops, count_memory, count_parameters, preset
+from glassbox.spec import ModelSpec, count_flops, count_memory, count_parameters, described
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ Architecture.__doc__ = "Any field of `ModelSpec` that a decoder has; what is lef
 
 
 class Settings(StageSettings):
-    preset: str | None = Field(None, description="A known model to begin with; none takes the recipe's for the time.")
+    preset: str | None = Field(
+        None, description="A known model, or a spec.json, to begin with; none takes the recipe's for the time."
+    )
     model: Architecture = Field(Architecture(), description="What is different from the preset.")  # pyright: ignore[reportInvalidTypeForm]
 
     steps: int | None = Field(None, ge=1, le=10**9, description="Updates of the weights; or give seconds.")
@@ -225,7 +227,7 @@ def _spec(settings: Settings, recommended: ModelSpec) -> ModelSpec:
     changes = settings.model.model_dump(exclude_none=True)
     start = recommended
     if settings.preset:
-        start = preset(settings.preset).replace(vocabulary_size=recommended.vocabulary_size)
+        start = described(settings.preset).replace(vocabulary_size=recommended.vocabulary_size)
     elif "width" in changes:
         changes = {"heads": max(1, changes["width"] // HEAD_WIDTH)} | changes
     spec = start.replace(**changes)
