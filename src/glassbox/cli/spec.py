@@ -207,7 +207,7 @@ def save_own(
     if changes:
         spec = spec.replace(**dict(map(_change, changes)))
     file = _own(workspace).save(name, spec.model_dump_json(indent=2) + "\n", replace=replace)
-    say(f"saved {name} in {file}: {count_parameters(spec).total:,} parameters")
+    say(f"saved {name}, {count_parameters(spec).total:,} parameters; train it with: glassbox pretrain --preset {file}")
 
 
 @commands.command("delete")
