@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from drawn_specs import assert_near, model_of, specs, tokens_of
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
 from glassbox.engines.values import value_shapes
 from glassbox.errors import BadInput
@@ -17,6 +17,7 @@ SPEC = ModelSpec(vocabulary_size=11, context=10, width=12, layers=2, heads=3)
 @given(spec=specs(kinds=("decoder", "encoder")))
 @settings(max_examples=40)
 def test_every_changeable_value_changes_the_logits_and_its_own_value_changes_nothing(spec: ModelSpec):
+    assume(spec.norm != "none")  # without one, scores can be so large that softmax takes no notice of noise
     spec = spec.replace(activation="silu")  # whose few neurons are never all asleep, as those of relu can be
     model, tokens = model_of(spec), tokens_of(spec, 2, 6)
     names = [name for name in value_shapes(spec, 2, 6) if CHANGEABLE.fullmatch(name)]
