@@ -22,7 +22,7 @@ from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from glassbox.engines.arrays.cross_attention import Source
+    from glassbox.engines.arrays.source import Source
 
 
 @dataclass(slots=True)

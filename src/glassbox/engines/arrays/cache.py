@@ -11,7 +11,7 @@ from glassbox.engines.arrays.parameters import Array
 from glassbox.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from glassbox.engines.arrays.cross_attention import Source
+    from glassbox.engines.arrays.source import Source
 
 
 class Cache:

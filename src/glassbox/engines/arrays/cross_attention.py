@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from glassbox.engines.arrays.attention import product_by_group, softmax
 from glassbox.engines.arrays.linear import linear, linear_backward
 from glassbox.engines.arrays.normalization import HeadNorm
 from glassbox.engines.arrays.parameters import Array, Scope
+from glassbox.engines.arrays.source import Source
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
-
-
-@dataclass(slots=True)
-class Source:
-    """What the encoder has read, for every block of the decoder.
-
-    encoded:   (batch * source_length, width), for `batch` sequences.
-    bias:      added to the scores, (batch, 1, 1, source_length): -inf on padding; None when all are there.
-    d_encoded: of the same shape, gets the gradients of `encoded`.
-    held:      layer -> its keys and values, (batch, key_value_heads, source_length, head_width) each, so that they are
-               computed for the first token alone; None when nothing is held.
-    """
-
-    encoded: Array
-    batch: int
-    bias: Array | None
-    d_encoded: Array
-    held: dict[int, tuple[Array, Array]] | None = None
 
 
 class CrossAttention:

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassbox.engines.arrays.cache import Cache
-from glassbox.engines.arrays.cross_attention import Source
 from glassbox.engines.arrays.embedding import Output
 from glassbox.engines.arrays.loss import cross_entropy, cross_entropy_backward
 from glassbox.engines.arrays.parameters import Array, Parameters, Tokens
+from glassbox.engines.arrays.source import Source
 from glassbox.engines.arrays.stack import Stack
 from glassbox.engines.values import NOTHING, Keep
 from glassbox.spec import ModelSpec

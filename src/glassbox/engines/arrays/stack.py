@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from glassbox.engines.arrays.attention import Surroundings
 from glassbox.engines.arrays.block import Block
 from glassbox.engines.arrays.cache import Cache
-from glassbox.engines.arrays.cross_attention import Source
 from glassbox.engines.arrays.embedding import Embedding
 from glassbox.engines.arrays.experts import MixtureOfExperts
 from glassbox.engines.arrays.normalization import Unchanged, norm
 from glassbox.engines.arrays.parameters import Array, Parameters, Tokens
 from glassbox.engines.arrays.positions import Tables
 from glassbox.engines.arrays.relative_positions import RelativePositions
+from glassbox.engines.arrays.source import Source
 from glassbox.engines.values import NOTHING, Keep
 from glassbox.spec import ModelSpec
 

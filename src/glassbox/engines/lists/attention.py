@@ -19,7 +19,7 @@ from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from glassbox.engines.lists.cross_attention import Source
+    from glassbox.engines.lists.source import Source
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from glassbox.engines.lists.parameters import Matrix
 from glassbox.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from glassbox.engines.lists.cross_attention import Source
+    from glassbox.engines.lists.source import Source
 
 Heads = list[Matrix]  # (key_value_heads, length, head_width)
 

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from glassbox.engines.lists.attention import Attention, Surroundings, join, turned, turned_backward
-from glassbox.engines.lists.cache import Heads
 from glassbox.engines.lists.linear import added, linear, linear_backward
 from glassbox.engines.lists.parameters import Matrix
+from glassbox.engines.lists.source import Source
 from glassbox.engines.values import Keep
-
-
-@dataclass(slots=True)
-class Source:
-    """What the encoder has read of one sequence, for every block of the decoder.
-
-    encoded:   (source_length, width).
-    present:   the places of it that are no padding.
-    d_encoded: the gradient of `encoded`, gathered in the backward pass.
-    held:      layer -> its keys and values, (key_value_heads, source_length, head_width) each, so that they are
-               computed for the first token alone; None when nothing is held.
-    """
-
-    encoded: Matrix
-    present: list[int]
-    d_encoded: Matrix
-    held: dict[int, tuple[Heads, Heads]] | None = None
 
 
 class CrossAttention(Attention):

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from glassbox.engines.lists.attention import Surroundings
 from glassbox.engines.lists.block import Block
 from glassbox.engines.lists.cache import Cache
-from glassbox.engines.lists.cross_attention import Source
 from glassbox.engines.lists.embedding import Embedding
 from glassbox.engines.lists.normalization import NormSaved, Unchanged, norm
 from glassbox.engines.lists.parameters import Matrix, Parameter, Parameters, Vector
 from glassbox.engines.lists.positions import Tables, visible
 from glassbox.engines.lists.relative_positions import RelativePositions
+from glassbox.engines.lists.source import Source
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
 

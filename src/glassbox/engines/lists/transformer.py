@@ -24,11 +24,11 @@ from glassbox.engines.lists.checks import (
     checked_types,
     checked_weights,
 )
-from glassbox.engines.lists.cross_attention import Source
 from glassbox.engines.lists.embedding import Output
 from glassbox.engines.lists.experts import balance
 from glassbox.engines.lists.loss import Loss, cross_entropy, cross_entropy_backward
 from glassbox.engines.lists.parameters import Matrix, Parameter, Parameters, Vector, rows_of, zeros_like
+from glassbox.engines.lists.source import Source
 from glassbox.engines.lists.stack import Stack
 from glassbox.engines.values import Keep, keeping
 from glassbox.spec import ModelSpec

@@ -19,7 +19,7 @@ from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from glassbox.engines.scalars.cross_attention import Source
+    from glassbox.engines.scalars.source import Source
 
 Route = list[tuple[Vector, list[int]]]  # of each token that is there: its probability of every expert, and its experts
 

@@ -8,7 +8,7 @@ from glassbox.engines.scalars.value import Matrix, forgotten
 from glassbox.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from glassbox.engines.scalars.cross_attention import Source
+    from glassbox.engines.scalars.source import Source
 
 Heads = list[Matrix]  # (key_value_heads, length, head_width)
 

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from glassbox.engines.scalars.attention import Attention, Surroundings, turned
-from glassbox.engines.scalars.cache import Heads
 from glassbox.engines.scalars.linear import linear
 from glassbox.engines.scalars.value import Matrix, forgotten
 from glassbox.engines.values import Keep
-
-
-@dataclass(slots=True)
-class Source:
-    """What the encoder has read of one sequence, for every block of the decoder.
-
-    encoded: (source_length, width).
-    present: the places of it that are no padding.
-    held:    layer -> its keys and values, (key_value_heads, source_length, head_width) each, so that they are computed
-             for the first token alone; None when nothing is held.
-    """
-
-    encoded: Matrix
-    present: list[int]
-    held: dict[int, tuple[Heads, Heads]] | None = None
 
 
 class CrossAttention(Attention):

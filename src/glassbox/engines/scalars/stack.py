@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from glassbox.engines.scalars.attention import Route, Surroundings
 from glassbox.engines.scalars.block import Block
 from glassbox.engines.scalars.cache import Cache
-from glassbox.engines.scalars.cross_attention import Source
 from glassbox.engines.scalars.embedding import Embedding
 from glassbox.engines.scalars.normalization import Unchanged, norm
 from glassbox.engines.scalars.parameters import Parameters
 from glassbox.engines.scalars.positions import Tables, visible
 from glassbox.engines.scalars.relative_positions import RelativePositions
+from glassbox.engines.scalars.source import Source
 from glassbox.engines.scalars.value import Matrix
 from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec

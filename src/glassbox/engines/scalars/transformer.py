@@ -27,11 +27,11 @@ from glassbox.engines.lists.checks import (
 from glassbox.engines.lists.transformer import batched
 from glassbox.engines.scalars.attention import Route
 from glassbox.engines.scalars.cache import Cache
-from glassbox.engines.scalars.cross_attention import Source
 from glassbox.engines.scalars.embedding import Output
 from glassbox.engines.scalars.experts import balance
 from glassbox.engines.scalars.loss import cross_entropy
 from glassbox.engines.scalars.parameters import Parameters, flat, nested
+from glassbox.engines.scalars.source import Source
 from glassbox.engines.scalars.stack import Stack
 from glassbox.engines.scalars.value import Matrix, Value, forgotten, numbers, total
 from glassbox.engines.values import Keep, keeping

@@ -17,7 +17,7 @@ from glassbox.engines.values import Keep
 from glassbox.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from glassbox.engines.tensors.cross_attention import Source
+    from glassbox.engines.tensors.source import Source
 
 
 @dataclass(slots=True)

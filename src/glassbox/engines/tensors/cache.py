@@ -10,7 +10,7 @@ from torch import Tensor
 from glassbox.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from glassbox.engines.tensors.cross_attention import Source
+    from glassbox.engines.tensors.source import Source
 
 
 class Cache:

@@ -10,11 +10,11 @@ from torch.utils.checkpoint import checkpoint
 from glassbox.engines.tensors.attention import Surroundings
 from glassbox.engines.tensors.block import Block
 from glassbox.engines.tensors.cache import Cache
-from glassbox.engines.tensors.cross_attention import Source
 from glassbox.engines.tensors.embedding import Embedding
 from glassbox.engines.tensors.normalization import Unchanged, norm
 from glassbox.engines.tensors.positions import Tables
 from glassbox.engines.tensors.relative_positions import RelativePositions
+from glassbox.engines.tensors.source import Source
 from glassbox.engines.values import NOTHING, Keep
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec

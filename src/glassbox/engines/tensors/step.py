@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from glassbox.engines.tensors.attention import Attention
 from glassbox.engines.tensors.block import Block
 from glassbox.engines.tensors.cache import Cache
-from glassbox.engines.tensors.cross_attention import CrossAttention, Source
+from glassbox.engines.tensors.cross_attention import CrossAttention
 from glassbox.engines.tensors.experts import MixtureOfExperts
 from glassbox.engines.tensors.feedforward import FeedForward, GatedFeedForward, gelu_tanh
 from glassbox.engines.tensors.normalization import Norm
 from glassbox.engines.tensors.positions import alibi_slopes
+from glassbox.engines.tensors.source import Source
 from glassbox.engines.tensors.transformer import Transformer
 from glassbox.spec import count_parameters
 

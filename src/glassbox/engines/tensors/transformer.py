@@ -20,8 +20,8 @@ from glassbox.engines.checks import check_source, check_source_rows, check_targe
 from glassbox.engines.initialization import initial_weights
 from glassbox.engines.interface import IGNORED, Details
 from glassbox.engines.tensors.cache import Cache
-from glassbox.engines.tensors.cross_attention import Source
 from glassbox.engines.tensors.embedding import Embedding, Output
+from glassbox.engines.tensors.source import Source
 from glassbox.engines.tensors.stack import Stack
 from glassbox.engines.values import NOTHING, Keep, keeping
 from glassbox.spec import ModelSpec, weight_shapes
