@@ -29,7 +29,7 @@ def show(*, terminal: bool) -> str:
         display.on_event(event("text", name="sample", content="To be, [or] not"))
         display.on_event(event("output", of="model", reference="plays:1"))
         display.on_event(event("state", state="finished"))
-    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    return console.file.getvalue()
 
 
 def test_a_terminal_shows_the_phase_the_amount_and_the_latest_metrics():
@@ -67,7 +67,7 @@ def plotted(height: int) -> str:
         for step in (1, 2, 3):
             values = {"lists_loss": 4.0 - step, "arrays_loss": 4.0 - step, "learning_rate": 0.1}
             display.on_event(event("metrics", step=step, values=values))
-    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    return console.file.getvalue()
 
 
 def test_losses_are_drawn_over_one_another_while_they_come_if_wanted():

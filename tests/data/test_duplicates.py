@@ -126,7 +126,7 @@ def test_a_large_text_has_the_fingerprint_of_its_words_wherever_it_is_cut(monkey
     cut = fingerprint(text)
     assert cut.exact == whole.exact
     assert whole.signature is not None
-    assert np.array_equal(cut.signature, whole.signature)  # pyright: ignore[reportArgumentType]
+    assert np.array_equal(cut.signature, whole.signature)
 
 
 def test_the_least_hash_of_a_group_does_not_depend_on_the_order() -> None:

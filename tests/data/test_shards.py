@@ -37,7 +37,7 @@ def writer_for(
 
 
 def written(folder: Path, documents: list[list[int]], **settings: int | None) -> Shards:
-    with writer_for(folder, **settings) as writer:  # pyright: ignore[reportArgumentType]
+    with writer_for(folder, **settings) as writer:
         writer.append("train", documents, text_bytes=3 * len(documents))
     return Shards(folder)
 

@@ -21,7 +21,7 @@ def described(kind: str, buckets: int, distance: int) -> ModelSpec:
 @pytest.mark.parametrize(("buckets", "distance"), [(32, 128), (32, 256), (8, 20), (64, 512)])
 @pytest.mark.parametrize("kind", ["decoder", "encoder"])
 def test_distances_fall_into_the_buckets_of_t5(kind: str, buckets: int, distance: int) -> None:
-    t5 = pytest.importorskip("transformers.models.t5.modeling_t5")
+    t5 = pytest.importorskip("transformers.models.t5.modeling_t5", reason="transformers is not installed")
     behind = torch.arange(-2_000, 2_001)  # how far the key stands behind the query
     expected = t5.T5Attention._relative_position_bucket(behind, kind == "encoder", buckets, distance)
     spec = described(kind, buckets, distance)

@@ -43,7 +43,7 @@ def test_enough_beams_find_the_best_of_all_answers() -> None:
 
 @pytest.mark.parametrize(("beams", "length_penalty"), [(2, 1.0), (3, 0.0), (4, 2.0), (5, -1.0)])
 def test_answers_and_scores_are_those_of_transformers(beams: int, length_penalty: float) -> None:
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     config = transformers.LlamaConfig(
         vocab_size=7, hidden_size=16, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=64, rms_norm_eps=1e-5, bos_token_id=0, eos_token_id=6, pad_token_id=0,

@@ -22,7 +22,7 @@ from glassbox.generation.sampling import (
     warped,
 )
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
 
 def logits_of(seed: int, rows: int = 3, vocabulary: int = 40) -> torch.Tensor:

@@ -37,7 +37,7 @@ def test_a_run_that_cannot_be_is_refused_with_what_to_do(
 ):
     with pytest.raises(refusal, match=says) as refused:
         engine("new Run(input)", **{"names": names, **wrong})
-    assert refused.value.remedy.endswith(".")  # type: ignore[attr-defined]
+    assert refused.value.remedy.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_every_drawn_token_was_kept_and_follows_from_the_number_drawn(trained: E
             assert kept == kept_in_python(probabilities, 4, 0.8)
             assert sum(probabilities) == pytest.approx(1)
             generator = random.Random()
-            generator.random = lambda position=position: position["chosenBy"]  # type: ignore[method-assign]
+            generator.random = lambda position=position: position["chosenBy"]
             weights = [probabilities[token] for token in kept]
             assert generator.choices(kept, weights=weights)[0] == position["token"]
         assert sample["tokens"] == [position["token"] for position in sample["positions"]]

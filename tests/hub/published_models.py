@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-transformers = pytest.importorskip("transformers")
-pytest.importorskip("transformers.modeling_utils")  # has tables of number formats, to be made before any is renamed
-tokenizers = pytest.importorskip("tokenizers")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+pytest.importorskip(
+    "transformers.modeling_utils", reason="transformers is not installed"
+)  # has tables of number formats, to be made before any is renamed
+tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
 
 VOCABULARY = 96
 LLAMA: dict[str, Any] = {

@@ -15,9 +15,13 @@ from glassbox.stages.execution import execute
 from glassbox.stages.registry import load_stage
 from glassbox.workspace import Workspace
 
-library: Any = pytest.importorskip("huggingface_hub")
-errors: Any = pytest.importorskip("huggingface_hub.errors")
-httpx: Any = pytest.importorskip("httpx2") if "httpx2" in sys.modules else pytest.importorskip("httpx")
+library: Any = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+errors: Any = pytest.importorskip("huggingface_hub.errors", reason="huggingface_hub is not installed")
+httpx: Any = (
+    pytest.importorskip("httpx2", reason="httpx2 is not installed")
+    if "httpx2" in sys.modules
+    else pytest.importorskip("httpx", reason="httpx is not installed")
+)
 
 
 def played(monkeypatch: pytest.MonkeyPatch, files: Any, snapshot: Any) -> list[tuple[Any, Any]]:

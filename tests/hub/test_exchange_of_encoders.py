@@ -79,8 +79,8 @@ def test_in_float64_they_are_the_same_to_a_billionth(name: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_onnxruntime_gives_the_same(name: str, tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
-    onnxruntime: Any = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    onnxruntime: Any = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     from glassbox.hub.onnx.exporting import OnnxExport
 
     theirs = saved(name, tmp_path / "theirs")
@@ -131,7 +131,7 @@ def test_other_kinds_of_bert_are_refused(architectures: Any, tmp_path: Path) -> 
 
 def test_a_real_bert_in_the_cache_gives_the_same_vectors_and_attention(tmp_path: Path) -> None:
     """Of the text and the layers of a real encoder, where the hub's cache on this machine has one."""
-    library: Any = pytest.importorskip("huggingface_hub")
+    library: Any = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     config = library.try_to_load_from_cache("google-bert/bert-base-uncased", "config.json")
     weights = library.try_to_load_from_cache("google-bert/bert-base-uncased", "model.safetensors")
     if not (isinstance(config, str) and isinstance(weights, str)):

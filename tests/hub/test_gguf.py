@@ -24,7 +24,7 @@ from glassbox.tokenizers.characters import CharacterTokenizer
 from glassbox.tokenizers.huggingface import HuggingFaceTokenizer
 from glassbox.tokenizers.splitting import GPT2, GPT4
 
-gguf: Any = pytest.importorskip("gguf")
+gguf: Any = pytest.importorskip("gguf", reason="gguf is not installed")
 
 
 def exported(name: str, tmp_path: Path, **options: Any) -> tuple[Any, ModelFiles]:

@@ -167,7 +167,7 @@ def test_a_hostile_folder_is_refused_and_nothing_is_written(case: str, folder: P
     workspace = Workspace(tmp_path / "workspace")
     stage = load_stage("import-model")
     with pytest.raises(BadInput, match=said):
-        execute(stage, stage.settings(path=folder), workspace, {})  # pyright: ignore[reportCallIssue]
+        execute(stage, stage.settings(path=folder), workspace, {})
     assert workspace.artifacts.list() == []
     assert list((tmp_path / "workspace" / "artifacts").rglob("*.safetensors")) == []
 
@@ -180,7 +180,7 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path, tmp_path: Path) -
     (folder / "tokenizer.json").write_text(json.dumps(content))
     stage = load_stage("import-model")
     with pytest.raises(BadInput, match=r"makes .* ids, and the model beside it knows 96"):
-        execute(stage, stage.settings(path=folder), Workspace(tmp_path / "workspace"), {})  # pyright: ignore[reportCallIssue]
+        execute(stage, stage.settings(path=folder), Workspace(tmp_path / "workspace"), {})
 
 
 def test_links_of_hugging_faces_cache_are_followed(folder: Path, tmp_path: Path) -> None:

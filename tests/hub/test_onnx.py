@@ -21,8 +21,8 @@ from glassbox.spec import ModelSpec, RotaryScaling, preset, weight_shapes
 from glassbox.spec.model import Activation
 from glassbox.tokenizers.huggingface import HuggingFaceTokenizer
 
-onnx: Any = pytest.importorskip("onnx")
-onnxruntime: Any = pytest.importorskip("onnxruntime")
+onnx: Any = pytest.importorskip("onnx", reason="onnx is not installed")
+onnxruntime: Any = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 
 def session(folder: Path) -> Any:

@@ -45,7 +45,7 @@ def test_what_is_written_in_any_order_the_library_reads(tmp_path: Path) -> None:
 
 
 def test_a_writer_demands_what_was_announced(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="never written: b"):  # noqa: SIM117
+    with pytest.raises(ValueError, match="never written: b"):  # noqa: SIM117  (leaving the inner one is what raises)
         with TensorFileWriter(tmp_path / "x", {"a": ("F32", (1,)), "b": ("F32", (1,))}, {}) as file:
             file.write("a", np.ones(1, np.float32))
     with pytest.raises(ValueError, match="announced"):

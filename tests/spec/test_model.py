@@ -77,7 +77,7 @@ def test_a_combination_that_makes_no_sense_is_refused_with_what_to_change(
 def test_a_description_cannot_be_changed_in_place() -> None:
     spec = ModelSpec.checked(SMALL)
     with pytest.raises(Exception, match="frozen"):
-        spec.width = 3  # pyright: ignore[reportAttributeAccessIssue]
+        spec.width = 3
 
 
 @pytest.mark.parametrize("name", presets())

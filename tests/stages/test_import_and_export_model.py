@@ -15,8 +15,8 @@ from glassbox.stages.registry import load_stage
 from glassbox.stages.stopping import StopRequest
 from glassbox.workspace import Artifact, Workspace
 
-transformers = pytest.importorskip("transformers")
-tokenizers = pytest.importorskip("tokenizers")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
 
 TEXT = "the cat sat on the mat and the dog sat on the cat " * 20
 
@@ -133,7 +133,7 @@ def test_a_model_without_tokenizer_says_so(published: Path, tmp_path: Path) -> N
 
 
 def test_the_same_model_goes_to_llama_cpp_and_to_onnxruntime(published: Path, tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="onnx is not installed")
     workspace = Workspace(tmp_path / "workspace")
     model = {"model": run(workspace, "import-model", path=published).outputs["model"]}
     written = run(workspace, "export-model", model, format="gguf", to=tmp_path / "tiny.gguf", number_format="float16")

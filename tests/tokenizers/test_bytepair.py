@@ -95,7 +95,7 @@ def test_without_special_tokens_nothing_parts_documents() -> None:
 
 
 def test_each_step_of_a_word_can_be_seen() -> None:
-    h, e, l = (IDS_BY_BYTE[ord(letter)] for letter in "hel")  # noqa: E741
+    h, e, l = (IDS_BY_BYTE[ord(letter)] for letter in "hel")  # noqa: E741  (the letters themselves)
     tokenizer = BytePairTokenizer([(l, l), (h, e), (257, 256)], special_tokens=())
     steps = tokenizer.steps("hell")
     assert [(step.tokens, step.place, step.token) for step in steps] == [

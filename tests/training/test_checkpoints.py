@@ -245,7 +245,7 @@ except BadInput as error:
 
 def fill(folder: Path, **limits: object) -> str:
     command = [sys.executable, "-c", FILL_THE_DISK, str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, **limits).stdout  # type: ignore[call-overload]
+    return subprocess.run(command, capture_output=True, text=True, check=True, **limits).stdout
 
 
 def test_a_file_that_may_not_grow_stops_the_write_with_a_clear_sentence(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_loss_or_gradient_that_is_no_number_stops_the_run_and_names_step_and_l
     true_step, nothing = loop.step.__class__.__call__, torch.tensor(math.nan)
 
     def broken(self: object, number: int, *arguments: object) -> StepResult:
-        result = true_step(loop.step, number, *arguments)  # pyright: ignore[reportArgumentType]
+        result = true_step(loop.step, number, *arguments)
         if number != 23:
             return result
         return StepResult(nothing, result.gradient_norm) if what == "loss" else StepResult(result.loss, nothing)

@@ -48,7 +48,7 @@ def start_python(workspace: Workspace) -> StartPython:
 def publish(
     workspace: Workspace, kind: str, name: str, text: str = "text", parents: tuple[Artifact, ...] = ()
 ) -> Artifact:
-    with workspace.artifacts.draft(kind, name, parents=parents) as draft:  # pyright: ignore[reportArgumentType]
+    with workspace.artifacts.draft(kind, name, parents=parents) as draft:
         (draft.folder / "text.txt").write_text(text)
     return draft.artifact
 

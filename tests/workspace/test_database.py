@@ -144,7 +144,7 @@ def test_a_full_disk_is_said_in_those_words(workspace, publish, monkeypatch):
         return connection
 
     monkeypatch.setattr(sqlite3.dbapi2, "connect", small)
-    with pytest.raises(BadInput, match="is full"), workspace.runs._database.writing() as session:  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(BadInput, match="is full"), workspace.runs._database.writing() as session:
         session.connection().exec_driver_sql(
             "INSERT INTO runs (id, stage, name, state, attempt, created, stamp, problem)"
             f" VALUES ('a', '', '', '', 0, 0, '', '{'x' * 100_000}')"

@@ -78,7 +78,7 @@ class RunStates(RuleBasedStateMachine):
             path.unlink()
         self.workspace = Workspace(self.workspace.folder)
         if self.attempt is not None:
-            self.attempt._database = self.workspace.runs._database  # pyright: ignore[reportPrivateUsage]
+            self.attempt._database = self.workspace.runs._database
 
     @rule(to=st.sampled_from(STATES), number=st.integers(0, 5))
     def come_too_late(self, to, number):
@@ -86,7 +86,7 @@ class RunStates(RuleBasedStateMachine):
         if number == self.attempts:
             return
         try:
-            change_attempt(self.run.folder, self.workspace.runs._database, number, state=to)  # pyright: ignore[reportPrivateUsage]
+            change_attempt(self.run.folder, self.workspace.runs._database, number, state=to)
         except BadInput:
             return
         raise AssertionError("an old attempt changed the state")

@@ -90,7 +90,7 @@ def _train_command() -> Any:
     more = inspect.Parameter("step_by_step", inspect.Parameter.KEYWORD_ONLY, annotation=option, default=False)
     train.__doc__ = whole.__doc__
     train.__annotations__ = {**whole.__annotations__, "step_by_step": option}
-    train.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]
+    train.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]  (Typer reads it there)
         [*inspect.signature(whole).parameters.values(), more]
     )
     return train

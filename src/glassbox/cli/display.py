@@ -99,7 +99,7 @@ class _Live:
         if progress.note != self._note:  # another phase has another pace
             for task in self._bars.task_ids:
                 self._bars.remove_task(task)
-            self._bars.add_task(progress.note, total=progress.total, completed=progress.done, amount="")  # pyright: ignore[reportArgumentType]
+            self._bars.add_task(progress.note, total=progress.total, completed=progress.done, amount="")  # pyright: ignore[reportArgumentType]  (Rich takes None: unknown)
             self._note = progress.note
         task = self._bars.task_ids[0]
         self._bars.update(task, completed=progress.done, total=progress.total, amount=_amount(progress))

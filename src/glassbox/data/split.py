@@ -176,4 +176,4 @@ class _Writers:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.__exit__(*error)  # pyright: ignore[reportArgumentType]
+        self._stack.__exit__(*error)  # pyright: ignore[reportArgumentType]  (three, or three None)

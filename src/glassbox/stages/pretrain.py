@@ -62,7 +62,7 @@ class Settings(StageSettings):
     preset: str | None = Field(
         None, description="A known model, or a spec.json, to begin with; none takes the recipe's for the time."
     )
-    model: Architecture = Field(Architecture(), description="What is different from the preset.")  # pyright: ignore[reportInvalidTypeForm]
+    model: Architecture = Field(Architecture(), description="What is different from the preset.")  # pyright: ignore[reportInvalidTypeForm]  (made at run time)
 
     steps: int | None = Field(None, ge=1, le=10**9, description="Updates of the weights; or give seconds.")
     seconds: float | None = Field(None, gt=0, le=10**8, description="Train for about so long; 180 if nothing is said.")
@@ -316,8 +316,8 @@ class _Pretraining:
         memory = count_memory(
             self.spec,
             batch=decisions.micro_batch,
-            optimizer="momentum" if self.choices.optimizer == "sgd" else self.choices.optimizer,  # pyright: ignore[reportArgumentType]
-            activations_in=number_format,  # pyright: ignore[reportArgumentType]
+            optimizer="momentum" if self.choices.optimizer == "sgd" else self.choices.optimizer,  # pyright: ignore[reportArgumentType]  (a Literal there)
+            activations_in=number_format,  # pyright: ignore[reportArgumentType]  (a Literal there)
             gradient_checkpointing=self.settings.gradient_checkpointing,
             accumulates=decisions.micro_batch < self.choices.batch_size,
         )

@@ -94,7 +94,7 @@ def _by_huggingface(text: _Text, number: int, pattern: SplittingPattern, _: Watc
 
 
 def _by_rustbpe(text: _Text, number: int, pattern: SplittingPattern, _: Watcher | None) -> list[Pair]:
-    from rustbpe import Tokenizer  # pyright: ignore[reportAttributeAccessIssue]
+    from rustbpe import Tokenizer  # pyright: ignore[reportAttributeAccessIssue]  (compiled, without types)
 
     learner = Tokenizer()
     learner.train_from_iterator(map(_without_endless_blanks, text), BYTES + number, pattern=pattern.expression)

@@ -40,7 +40,7 @@ def write_all(descriptor: int, content: bytes) -> None:
 def rename_folder(source: Path, target: Path) -> None:
     """Give a folder its final name. Raises FileExistsError if the name is taken, else OSError."""
     try:
-        os.rename(source, target)  # noqa: PTH104
+        os.rename(source, target)  # noqa: PTH104  (the bare call: what it refuses is told apart below)
     except OSError as error:
         if target.is_dir():  # ENOTEMPTY, EEXIST or EACCES, depending on the system
             raise FileExistsError(error.errno, "the name is taken", str(target)) from error

@@ -62,7 +62,7 @@ class RunIndex:
 
     def _entry(self, row: RunRow) -> RunEntry:
         folder = self._folder / row.id
-        state: State | None = None if row.problem is not None else row.state  # pyright: ignore[reportAssignmentType]
+        state: State | None = None if row.problem is not None else row.state  # pyright: ignore[reportAssignmentType]  (one of STATES: the column is text)
         if state in HELD_BY_A_PROCESS:
             try:
                 state = true_state(folder, read_state(folder))

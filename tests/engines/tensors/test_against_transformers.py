@@ -13,7 +13,7 @@ from torch import Tensor
 from glassbox.engines.tensors import Transformer
 from glassbox.spec import Experts, ModelSpec, RotaryScaling
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
 Names = dict[str, Callable[[dict[str, Tensor]], Tensor]]  # our name -> their tensor
 

@@ -13,7 +13,7 @@ from glassbox.engines.tensors import Transformer
 from glassbox.engines.tensors.cache import Cache
 from glassbox.spec import ModelSpec
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
 SIZES: dict[str, Any] = {
     "kind": "encoder-decoder", "vocabulary_size": 31, "context": 24, "width": 24, "encoder_layers": 3, "layers": 2,

@@ -13,7 +13,7 @@ from glassbox.engines.tensors import Transformer
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
 BERT: dict[str, Any] = {
     "kind": "encoder", "vocabulary_size": 31, "context": 24, "width": 24, "layers": 2, "heads": 4, "hidden_width": 40,

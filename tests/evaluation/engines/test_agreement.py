@@ -53,7 +53,7 @@ def test_one_wrong_gradient_is_found_and_named(monkeypatch: pytest.MonkeyPatch):
     right = attention.softmax_backward
 
     def wrong(*arguments: object) -> object:
-        return [slope * 1.000001 for slope in right(*arguments)]  # type: ignore[arg-type]
+        return [slope * 1.000001 for slope in right(*arguments)]
 
     monkeypatch.setattr(attention, "softmax_backward", wrong)
     found = compare_step(preset("microgpt"), ("lists", "arrays"), rows=1, length=6, repeats=1)

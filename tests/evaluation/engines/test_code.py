@@ -60,7 +60,7 @@ def test_complexity_is_what_ruff_counts():
     command = [sys.executable, "-m", "ruff", "check", *options, *map(str, files)]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
     theirs = {
-        (Path(one["filename"]).as_posix(), one["location"]["row"], int(re.search(r"\((\d+) >", one["message"])[1]))  # type: ignore[index]
+        (Path(one["filename"]).as_posix(), one["location"]["row"], int(re.search(r"\((\d+) >", one["message"])[1]))
         for one in found
     }
     ours = {

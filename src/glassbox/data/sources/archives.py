@@ -58,7 +58,7 @@ class _Metered(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]  (RawIOBase says Buffer)
         data = self._stream.read(len(buffer))
         self._allowance.take(len(data))
         buffer[: len(data)] = data
@@ -68,7 +68,7 @@ class _Metered(io.RawIOBase):
 def open_gzip(stream: BinaryIO, name: str, size: int) -> BinaryIO:
     """The unpacked bytes of a .gz of `size` bytes, as a stream."""
     unpacked = gzip.GzipFile(fileobj=stream, mode="rb")
-    return io.BufferedReader(_Metered(unpacked, Allowance(size, name)))  # pyright: ignore[reportArgumentType]
+    return io.BufferedReader(_Metered(unpacked, Allowance(size, name)))  # pyright: ignore[reportArgumentType]  (any readable does)
 
 
 def zip_members(stream: BinaryIO, name: str, size: int) -> Iterator[Member]:
@@ -92,7 +92,7 @@ def zip_members(stream: BinaryIO, name: str, size: int) -> Iterator[Member]:
             if entry.flag_bits & 1:
                 raise BadInput(f"{name}/{path} needs a password.", "Unpack it yourself, and collect the folder.")
             with archive.open(entry) as member:
-                yield Member(path, io.BufferedReader(_Metered(member, allowance)))  # pyright: ignore[reportArgumentType]
+                yield Member(path, io.BufferedReader(_Metered(member, allowance)))  # pyright: ignore[reportArgumentType]  (any readable does)
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
         while piece := stream.read(2**20):
             file.write(piece)
         file.seek(0)
-        yield file  # pyright: ignore[reportReturnType]
+        yield file  # pyright: ignore[reportReturnType]  (readable is all that is asked)
 
 
 @contextmanager

@@ -99,7 +99,7 @@ class Experts(nn.Module):
 
     # How many tokens visit an expert is another number each time, and compiled it would be another program each time.
     @torch.compiler.disable
-    def forward(self, x: Tensor, weights: Tensor, chosen: Tensor, keep: Keep) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(self, x: Tensor, weights: Tensor, chosen: Tensor, keep: Keep) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]  (it needs the choice too)
         """Tokens (batch, length, width), weights and ids of the experts of each (batch, length, active) -> as x."""
         active = chosen.shape[-1]
         by_expert = chosen.flatten().argsort(stable=True)  # visits are numbered token by token
@@ -145,7 +145,7 @@ def gathered(rows: Tensor, order: Tensor, back: Tensor, copies: int = 1) -> Tens
 
     order: a permutation of rows * copies; back: the one that undoes it.
     """
-    return _Gathered.apply(rows, order, back, copies)  # pyright: ignore[reportReturnType]
+    return _Gathered.apply(rows, order, back, copies)  # pyright: ignore[reportReturnType]  (autograd says Any)
 
 
 def grouped_linear(x: Tensor, weights: Tensor, counts: list[int]) -> Tensor:
@@ -156,7 +156,7 @@ def grouped_linear(x: Tensor, weights: Tensor, counts: list[int]) -> Tensor:
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weights = x.to(dtype), weights.to(dtype)  # all matrices in one cast
-    return _GroupedLinear.apply(x, weights, counts)  # pyright: ignore[reportReturnType]
+    return _GroupedLinear.apply(x, weights, counts)  # pyright: ignore[reportReturnType]  (autograd says Any)
 
 
 class _Gathered(torch.autograd.Function):
@@ -169,7 +169,7 @@ class _Gathered(torch.autograd.Function):
         return rows.index_select(0, order if copies == 1 else order // copies)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]  (the base takes anything)
         (back,) = ctx.saved_tensors
         gradient = gradient.index_select(0, back)
         if ctx.copies > 1:  # summed by a product, which is several times as fast as a sum over few numbers
@@ -191,7 +191,7 @@ class _GroupedLinear(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]  (the base takes anything)
         x, weights = ctx.saved_tensors
         by_x, by_weights, _ = ctx.needs_input_grad
         d_x = torch.empty_like(x) if by_x else None

@@ -58,7 +58,7 @@ class _Product(torch.autograd.Function):
         return _onednn(x, weight)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # pyright: ignore[reportIncompatibleMethodOverride]  (the base takes anything)
         x, weight = ctx.saved_tensors
         by_x, by_weight = ctx.needs_input_grad
         rows = gradient.flatten(0, -2)  # (rows, outputs)

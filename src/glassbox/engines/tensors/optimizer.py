@@ -76,7 +76,7 @@ class Optimizer(torch.optim.Optimizer, ABC):
             group["lr"] = rate * group["lr_factor"]
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  (the base takes anything)
         """Update every weight that has a gradient."""
         self.steps += 1
         for group in self.param_groups:

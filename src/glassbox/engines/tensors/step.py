@@ -361,10 +361,10 @@ def _transposed_linear(weight: Tensor, bias: Tensor | None, activation: Function
     """y = x W^T + b through a copy of W that lies as the kernel reads it."""
     matrix = weight.detach().t().contiguous()  # (inputs, outputs)
     if bias is None:
-        product: Function = lambda x: torch.mm(x, matrix)  # noqa: E731
+        product: Function = lambda x: torch.mm(x, matrix)  # noqa: E731  (one of two, chosen here)
     else:
         offset = bias.detach()
-        product = lambda x: torch.addmm(offset, x, matrix)  # noqa: E731
+        product = lambda x: torch.addmm(offset, x, matrix)  # noqa: E731  (one of two, chosen here)
     return product if activation is None else lambda x: activation(product(x))
 
 
