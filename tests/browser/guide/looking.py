@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 ROOT = Path(__file__).resolve().parents[3]
-GUIDE = Path(os.environ.get("GLASSBOX_GUIDE", ROOT / "guide" / "microgpt.html"))
+GUIDE = ROOT / "guide" / "microgpt.html"
 
 
 def open_guide(context: BrowserContext) -> tuple[Page, list[str]]:
@@ -20,6 +21,16 @@ def open_guide(context: BrowserContext) -> tuple[Page, list[str]]:
     page.goto(GUIDE.as_uri())
     page.wait_for_function("() => state.get('run') > 0")
     return page, faults
+
+
+@contextmanager
+def opened_guide(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+    """The guide in a window of 1440 x 900 without a network or motion, for all tests of a file; and its faults."""
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 900}, offline=True, color_scheme="dark", reduced_motion="reduce"
+    )
+    yield open_guide(context)
+    context.close()
 
 
 def see(page: Page, section: str) -> None:

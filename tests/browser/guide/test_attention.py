@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from looking import open_guide, see
+from looking import opened_guide, see
 from playwright.sync_api import Browser, Page
 
 from glassbox import microgpt
@@ -19,13 +19,9 @@ NAME = "emma"
 @pytest.fixture(scope="module")
 def opened(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
     """The guide, trained for twelve steps: once for all tests here. And the faults that it has reported."""
-    context = browser.new_context(
-        viewport={"width": 1440, "height": 900}, offline=True, color_scheme="dark", reduced_motion="reduce"
-    )
-    page, faults = open_guide(context)
-    page.evaluate("trainUntil(12, null)")
-    yield page, faults
-    context.close()
+    with opened_guide(browser) as (page, faults):
+        page.evaluate("trainUntil(12, null)")
+        yield page, faults
 
 
 @pytest.fixture

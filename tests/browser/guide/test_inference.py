@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from looking import open_guide, see
+from looking import opened_guide, see
 from playwright.sync_api import Browser, Page
 
 from glassbox import microgpt
@@ -19,15 +19,11 @@ STEPS = 2  # of the whole run, so that Python can train the same one in a moment
 @pytest.fixture(scope="module")
 def opened(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
     """The guide with a run of a few steps, trained to its end: once for all tests here. And the faults reported."""
-    context = browser.new_context(
-        viewport={"width": 1440, "height": 900}, offline=True, color_scheme="dark", reduced_motion="reduce"
-    )
-    page, faults = open_guide(context)
-    page.evaluate(
-        "async steps => { theRun.settings.steps = steps; await openRun(); await trainUntil(steps, null); }", STEPS
-    )
-    yield page, faults
-    context.close()
+    with opened_guide(browser) as (page, faults):
+        page.evaluate(
+            "async steps => { theRun.settings.steps = steps; await openRun(); await trainUntil(steps, null); }", STEPS
+        )
+        yield page, faults
 
 
 @pytest.fixture
