@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from looking import opened_guide, see
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from glassbox import microgpt
 
@@ -346,5 +346,5 @@ def test_each_step_of_the_sum_lights_its_line_of_python(attention: Page):
     for name, line in (("fit", "weights = softmax(["), ("softmax", "exponentials = ["), ("mix", "sum(weight * value")):
         attention.locator(f"#attention-{name} .surface").hover()
         lit = attention.locator("#attention .python .row.now")
-        assert lit.count() == 1
-        assert line in lit.inner_text()
+        expect(lit).to_have_count(1)
+        expect(lit).to_contain_text(line)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from looking import opened_guide, see
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from glassbox import microgpt
 
@@ -318,6 +318,7 @@ def test_the_settings_stand_in_the_address(inference: Page):
 
 def test_what_is_pointed_at_lights_its_line_of_python(inference: Page):
     inference.evaluate("document.querySelector('#inference details').open = true")
+    inference.mouse.move(0, 0)  # a figure that scrolls under a resting mouse is pointed at, too
     for figure, line in (("bars", "probabilities = softmax("), ("draw", "random.choices("), ("name", "name += ")):
         inference.locator(f"figure#inference-{figure} .surface").focus()
-        assert line in inference.locator("#inference .python .row.now").inner_text()
+        expect(inference.locator("#inference .python .row.now")).to_contain_text(line)
