@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,25 +18,13 @@ from glassbox.engines.tensors.cache import Cache
 from glassbox.engines.tensors.step import Step
 from glassbox.engines.tensors.transformer import Transformer
 from glassbox.errors import BadInput
+from glassbox.generation.answer import Answer, Finish, Piece
+from glassbox.generation.likelihood import Likelihood, likelihoods
 from glassbox.generation.sampling import draw, penalized, uniform_numbers, warped
 from glassbox.generation.settings import Decoding
-from glassbox.generation.text import TextStream
 from glassbox.tokenizers import Tokenizer
 
-Finish = Literal["length", "end", "stop", "context"]
-
 DRAWN_AHEAD = 64  # steps whose uniform numbers are made at once: one call costs as much as sixty
-
-
-@dataclass(frozen=True, slots=True)
-class Likelihood:
-    """How likely the model, before any setting of decoding, found a token: natural logarithms of probabilities.
-
-    alternatives: the most likely ids, each with its log-probability.
-    """
-
-    log_probability: float
-    alternatives: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +33,6 @@ class Chosen:
 
     ids: list[int]
     likelihoods: list[Likelihood] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One token of one answer. Its text may be empty: a character or a stop text may be in the making.
-
-    finish: why the answer ends with this token: max_tokens reached (length), an end token (end), a stop text (stop),
-            a full context (context); None when it goes on.
-    """
-
-    row: int
-    id: int
-    text: str
-    likelihood: Likelihood | None
-    finish: Finish | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,27 +147,16 @@ class Decoder:
     def _stream(
         self, rows: list[list[int]], decoding: Decoding, tokenizer: Tokenizer, first_row: int
     ) -> Iterator[Piece]:
-        texts = {row: TextStream(decoding.stop) for row in range(len(rows))}  # of the rows that go on
-        lengths = [len(row) for row in rows]
-        for index, chosen in enumerate(self.tokens(rows, decoding, first_row=first_row), start=1):
-            for row, text in list(texts.items()):
-                token = chosen.ids[row]
-                finish: Finish | None = None
-                if token in decoding.end_tokens:
-                    piece, finish = "", "end"
-                else:
-                    piece = text.add(tokenizer.token_bytes(token))
-                    if text.stopped:
-                        finish = "stop"
-                    elif index == decoding.max_tokens:
-                        finish = "length"
-                    elif decoding.at_limit == "stop" and lengths[row] + index >= self.model.spec.context:
-                        finish = "context"
-                if finish:
-                    piece += text.end()
-                    del texts[row]
-                yield Piece(row, token, piece, None if chosen.likelihoods is None else chosen.likelihoods[row], finish)
-            if not texts:
+        context = self.model.spec.context
+        answers = {row: Answer(row, len(ids), decoding, tokenizer, context) for row, ids in enumerate(rows)}
+        for chosen in self.tokens(rows, decoding, first_row=first_row):
+            for row, answer in list(answers.items()):
+                likelihood = None if chosen.likelihoods is None else chosen.likelihoods[row]
+                piece = answer.add(chosen.ids[row], likelihood)
+                if piece.finish:
+                    del answers[row]
+                yield piece
+            if not answers:
                 return
 
     def complete(self, prompts: Sequence[str], decoding: Decoding) -> list[Completion]:
@@ -306,12 +267,5 @@ class _Chooser:
 
     def likelihoods(self, logits: Tensor, tokens: Tensor) -> list[Likelihood] | None:
         """How likely each row's token was to the model itself, and what else was."""
-        if self.decoding.alternatives is None:
-            return None
-        log_probabilities = logits.float().log_softmax(-1)
-        chosen = log_probabilities.gather(1, tokens[:, None])[:, 0].tolist()
-        best = log_probabilities.topk(min(self.decoding.alternatives, logits.shape[-1]))
-        return [
-            Likelihood(probability, tuple(zip(ids, values, strict=True)))
-            for probability, ids, values in zip(chosen, best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+        alternatives = self.decoding.alternatives
+        return None if alternatives is None else likelihoods(logits, tokens, alternatives)
