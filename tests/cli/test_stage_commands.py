@@ -15,6 +15,7 @@ from glassbox.cli.settings_options import read_settings, setting_options
 from glassbox.cli.stage_command import stage_command
 from glassbox.errors import BadInput
 from glassbox.stages.interface import Slot, Stage, StageSettings
+from glassbox.stages.local_paths import InputPath
 
 
 def test_the_help_says_what_every_setting_is_with_its_bounds_and_default(glassbox):
@@ -70,7 +71,7 @@ def test_options_reach_the_settings(glassbox, workspace):
         "loud": False,
         "limit": None,
         "tags": ["a", "b"],
-        "where": "some/path",
+        "where": str(Path.cwd() / "some/path"),
         "shape": {"width": 9},
     }
 
@@ -217,7 +218,7 @@ class Wide(StageSettings):
     either: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(default="auto", description="A number or auto.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="A seed.")
     needed: str = Field(description="Needed.")
-    paths: list[Path] = Field(default_factory=list, description="Paths.")
+    paths: list[InputPath] = Field(default_factory=list, description="Paths.")
     words: tuple[str, ...] | None = Field(default=None, description="Words. Left out: yes and no.")
     on: bool = Field(default=True, description="A switch.")
     positions: Literal["learned", "none"] | None = Field(default=None, description="None or `none`.")
@@ -242,7 +243,7 @@ def test_values_become_what_the_field_says():
     values |= {("positions",): "none"}
     settings = read_settings(Wide, values, "glassbox x")
     assert (settings.either, settings.choice, settings.needed) == (12, None, "none")
-    assert settings.paths == [Path("a"), Path("b")]
+    assert settings.paths == [Path.cwd() / "a", Path.cwd() / "b"]
     assert settings.positions == "none"  # a choice of that name comes before "no value"
     assert read_settings(Wide, {("either",): "auto", ("needed",): "x"}, "glassbox x").either == "auto"
 

@@ -25,7 +25,12 @@ def described(model: str) -> ModelSpec:
 
     Raises BadInput when it is neither.
     """
-    return ModelSpec.load(Path(model).expanduser()) if model.endswith(".json") or "/" in model else preset(model)
+    return ModelSpec.load(Path(model).expanduser()) if is_file(model) else preset(model)
+
+
+def is_file(model: str) -> bool:
+    """Whether this names a file, and not a preset: a path, or a name ending in .json."""
+    return model.endswith(".json") or "/" in model
 
 
 def presets() -> dict[str, str]:

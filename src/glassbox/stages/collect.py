@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from glassbox.errors import BadInput
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.local_paths import InputPath
 from glassbox.workspace.names import name_from
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Settings(StageSettings):
     source: Literal["python-docs", "python-source", "names", "tinyshakespeare", "makemore-names", "files"] = Field(
         default="python-docs", description="Where the documents come from; files needs a path."
     )
-    path: Path | None = Field(
+    path: InputPath | None = Field(
         default=None,
         description="With source files: a file or folder of txt, md, jsonl, csv, tsv, parquet, or gz or zip of those.",
     )
@@ -44,12 +45,6 @@ class Settings(StageSettings):
     unreadable: Literal["stop", "skip"] = Field(
         default="stop", description="With source files: what to do about a file that can't be read as text."
     )
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        """A run may be resumed from another folder."""
-        return path and path.absolute()
 
     @property
     def default_name(self) -> str | None:

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, described, preset
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.local_paths import ModelName
 from glassbox.workspace import Artifact, Workspace
 from glassbox.workspace.strict_json import to_json
 
@@ -26,7 +27,7 @@ EngineName = Literal["scalars", "lists", "arrays", "tensors"]
 
 
 class Settings(StageSettings):
-    spec: str = Field(
+    spec: ModelName = Field(
         default="microgpt", min_length=1, description="Model of the step: a preset's name, or a spec.json."
     )
     engines: tuple[EngineName, ...] = Field(

@@ -14,11 +14,12 @@ from pydantic import Field
 from glassbox.spec import described
 from glassbox.stages.compare_engines import REPORT, EngineName, checked_length
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.local_paths import ModelName
 from glassbox.workspace.strict_json import to_json
 
 
 class Settings(StageSettings):
-    spec: str = Field(default="microgpt", min_length=1, description="Model: a preset's name, or a spec.json.")
+    spec: ModelName = Field(default="microgpt", min_length=1, description="Model: a preset's name, or a spec.json.")
     engines: tuple[EngineName, ...] = Field(
         default=("scalars", "lists", "arrays", "tensors"), min_length=1, description="Engines to train in; repeat it."
     )

@@ -12,10 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from glassbox.errors import BadInput
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.local_paths import OutputPath
 from glassbox.workspace import Artifact
 
 if TYPE_CHECKING:
@@ -25,19 +26,13 @@ if TYPE_CHECKING:
 
 class Settings(StageSettings):
     format: Literal["huggingface", "gguf", "onnx"] = Field(default="huggingface", description="Who shall read it.")
-    to: Path = Field(description="A new folder, or with gguf a new file.")
+    to: OutputPath = Field(description="A new folder, or with gguf a new file.")
     number_format: Literal["kept", "float64", "float32", "float16", "bfloat16"] = Field(
         default="kept", description="How weights are stored; gguf has vectors, onnx all in float32."
     )
     shard_gigabytes: float = Field(
         default=5.0, gt=0, le=10_000, description="With huggingface: weights of more than this are cut into files."
     )
-
-    @field_validator("to")
-    @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        """A run may be resumed from another folder."""
-        return path.absolute()
 
 
 def run(settings: Settings, context: Context) -> dict[str, object]:

@@ -10,16 +10,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue
 
 from glassbox.errors import BadInput
 from glassbox.spec import count_parameters
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.local_paths import InputPath
 from glassbox.workspace.names import name_from
 
 
 class Settings(StageSettings):
-    path: Path | None = Field(default=None, description="The model's folder; or give a hub-name.")
+    path: InputPath | None = Field(default=None, description="The model's folder; or give a hub-name.")
     hub_name: str | None = Field(
         default=None,
         min_length=1,
@@ -32,12 +33,6 @@ class Settings(StageSettings):
     number_format: Literal["kept", "float64", "float32", "float16", "bfloat16"] = Field(
         default="kept", description="How weights are stored; every engine reads them all."
     )
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        """A run may be resumed from another folder."""
-        return path and path.absolute()
 
     @property
     def default_name(self) -> str | None:

@@ -30,6 +30,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from glassbox.stages.local_paths import refuse_bare_paths
 from glassbox.workspace.artifact import Artifact
 from glassbox.workspace.draft import Draft
 from glassbox.workspace.events import Event
@@ -40,6 +41,12 @@ class StageSettings(BaseModel):
     """Base of every stage's `Settings`: frozen, no unknown fields, every field with a description and bounds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """A path in the settings says that it is one, so that nobody from elsewhere can name a file of ours."""
+        super().__pydantic_init_subclass__(**kwargs)
+        refuse_bare_paths(cls)
 
     @property
     def default_name(self) -> str | None:

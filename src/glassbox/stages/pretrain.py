@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, count_flops, count_memory, count_parameters, described
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.local_paths import ModelName
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,7 @@ Architecture.__doc__ = "Any field of `ModelSpec` that a decoder has; what is lef
 
 
 class Settings(StageSettings):
-    preset: str | None = Field(
+    preset: ModelName | None = Field(
         None, description="A known model, or a spec.json, to begin with; none takes the recipe's for the time."
     )
     model: Architecture = Field(Architecture(), description="What is different from the preset.")  # pyright: ignore[reportInvalidTypeForm]  (made at run time)

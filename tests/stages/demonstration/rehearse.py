@@ -7,13 +7,13 @@ line break in the middle of a sentence belongs to the rehearsal.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from glassbox.errors import BadInput
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.local_paths import InputPath
 
 
 class Shape(BaseModel):
@@ -31,7 +31,7 @@ class Settings(StageSettings):
     loud: bool = Field(default=False, description="Whether to log every step.")
     limit: int | None = Field(default=7, ge=1, description="A limit, or none.")
     tags: tuple[str, ...] = Field(default=(), description="Any words.")
-    where: Path | None = Field(default=None, description="A path.")
+    where: InputPath | None = Field(default=None, description="A path.")
     shape: Shape = Field(default=Shape(), description="A shape.")
 
 
