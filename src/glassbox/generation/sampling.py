@@ -3,6 +3,8 @@
 The order is that of `transformers`: penalties, temperature, top-k, top-p, min-p, then one draw. What is ruled out
 becomes -inf. A draw is a function of (seed, row, position) and nothing else: neither the other rows of the batch nor
 what was drawn before changes it.
+
+A number that a function takes, k, p or a penalty, is one for all rows or a column of one for each, (rows, 1).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from torch import Tensor
 from glassbox.generation.settings import Decoding
 
 
-def penalize_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+def penalize_repetition(logits: Tensor, seen: Tensor, penalty: float | Tensor) -> Tensor:
     """Divide positive logits of tokens in prompt or answer by the penalty, multiply negative (CTRL, Keskar 2019, §4.1).
 
     seen: (rows, vocabulary), true or positive for tokens that stand there.
@@ -25,24 +27,30 @@ def penalize_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
     return torch.where(seen > 0, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
-def penalize_presence(logits: Tensor, counts: Tensor, penalty: float) -> Tensor:
+def penalize_presence(logits: Tensor, counts: Tensor, penalty: float | Tensor) -> Tensor:
     """Subtract the penalty from every token that the answer holds already; counts: (rows, vocabulary)."""
     return logits - penalty * (counts > 0)
 
 
-def penalize_frequency(logits: Tensor, counts: Tensor, penalty: float) -> Tensor:
+def penalize_frequency(logits: Tensor, counts: Tensor, penalty: float | Tensor) -> Tensor:
     """Subtract the penalty as often as the answer holds the token already; counts: (rows, vocabulary)."""
     return logits - penalty * counts
 
 
-def keep_top_k(logits: Tensor, k: int) -> Tensor:
+def keep_top_k(logits: Tensor, k: int | Tensor) -> Tensor:
     """Rule out all but the k most likely tokens, and those as likely as the last of them (Fan et al. 2018, §5.4)."""
-    if k >= logits.shape[-1]:
+    vocabulary = logits.shape[-1]
+    if isinstance(k, Tensor):
+        ranks = k.clamp(max=vocabulary)  # (rows, 1)
+        last = logits.topk(int(ranks.max())).values.gather(1, ranks - 1)
+    elif k < vocabulary:
+        last = logits.topk(k).values[:, -1:]
+    else:
         return logits
-    return logits.masked_fill(logits < logits.topk(k).values[:, -1:], -math.inf)
+    return logits.masked_fill(logits < last, -math.inf)
 
 
-def keep_top_p(logits: Tensor, p: float) -> Tensor:
+def keep_top_p(logits: Tensor, p: float | Tensor) -> Tensor:
     """Keep the most likely tokens until their probabilities add up to p (nucleus; Holtzman et al. 2020, §3.1)."""
     ordered, order = logits.sort(descending=True)
     before = ordered.softmax(-1).cumsum(-1).roll(1, -1)  # the probability of all that are more likely
@@ -50,9 +58,10 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill((before >= p).scatter(1, order, before >= p), -math.inf)
 
 
-def keep_min_p(logits: Tensor, p: float) -> Tensor:
+def keep_min_p(logits: Tensor, p: float | Tensor) -> Tensor:
     """Rule out tokens less likely than p times the most likely one (Nguyen et al. 2024, §3)."""
-    return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + math.log(p), -math.inf)
+    distance = p.log() if isinstance(p, Tensor) else math.log(p)
+    return logits.masked_fill(logits < logits.amax(-1, keepdim=True) + distance, -math.inf)
 
 
 def penalized(logits: Tensor, decoding: Decoding, seen: Tensor | None, counts: Tensor | None) -> Tensor:
@@ -93,12 +102,14 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     return torch.searchsorted(summed, below.minimum(total.nextafter(torch.zeros_like(total))), right=True)[:, 0]
 
 
-def uniform_numbers(seed: int, rows: NDArray[np.uint64], positions: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """A number in [0, 1) for each (row, position), broadcast together, and the seed: the last of three rounds of
-    splitmix64 (Steele et al. 2014), 53 bits of it.
+def uniform_numbers(
+    seed: int | NDArray[np.uint64], rows: NDArray[np.uint64], positions: NDArray[np.uint64]
+) -> NDArray[np.float64]:
+    """A number in [0, 1) for each (seed, row, position), broadcast together: the last of three rounds of splitmix64
+    (Steele et al. 2014), 53 bits of it.
     """
     with np.errstate(over="ignore"):
-        state = _mixed(_mixed(_mixed(np.uint64(seed)) ^ rows) ^ positions)
+        state = _mixed(_mixed(_mixed(np.asarray(seed, np.uint64)) ^ rows) ^ positions)
     return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

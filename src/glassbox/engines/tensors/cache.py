@@ -33,6 +33,17 @@ class Cache:
         self.padding = padding  # (batch,), None where every sequence begins at slot 0
         self.source: Source | None = None  # of an encoder-decoder: what was read before writing began
 
+    @classmethod
+    def over(cls, store: Tensor, length: int, padding: Tensor | None) -> Cache:
+        """A cache in a store that somebody else keeps, (layers, 2, batch, key_value_heads, capacity, head_width)."""
+        cache = cls.__new__(cls)
+        cache.store = store
+        cache.batch, cache.capacity = store.shape[2], store.shape[4]
+        cache.length = length
+        cache.padding = padding
+        cache.source = None
+        return cache
+
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Write what new tokens add, (batch, key_value_heads, new, head_width) each; return all there is so far.
 

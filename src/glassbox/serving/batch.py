@@ -1,0 +1,275 @@
+"""The requests that a model reads and writes now: what one round of continuous batching does.
+
+A request is first read, all but its last token, in a cache of its own (`reading.py`). Then it joins those who write:
+a step reads the last token of each row, and the next one is chosen. When its answer ends, its row is free at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from glassbox.engines.tensors.step import Step
+from glassbox.engines.tensors.transformer import Transformer
+from glassbox.generation import Likelihood, Piece
+from glassbox.generation.likelihood import likelihoods
+from glassbox.serving.choosing import Choosing
+from glassbox.serving.prefixes import Prefixes
+from glassbox.serving.reading import Reading, chunk_tokens
+from glassbox.serving.requests import Failure, Request
+from glassbox.serving.slots import Slots
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a batch has done so far; see `Load`."""
+
+    read: int = 0
+    reused: int = 0
+    written: int = 0
+    steps: int = 0
+    finished: int = 0
+    cancelled: int = 0
+    failed: int = 0
+
+
+class Batch:
+    """At most `rows` requests of one decoder. Knows no threads: everything happens in the call that asks for it.
+
+    To be used in inference mode, and with a model whose weights don't change.
+    """
+
+    def __init__(self, model: Transformer, rows: int) -> None:
+        self.rows = rows
+        self.counts = Counts()
+        self.faults = 0  # since anything succeeded
+        self._model = model.eval()  # no dropout
+        self._like = model.embedding.tokens
+        self._chunk = chunk_tokens(model.spec)
+        self._slots = Slots(model.spec, rows, like=self._like)
+        self._prefixes = Prefixes()
+        self._readings: deque[Reading] = deque()  # each in its turn gets a chunk read
+        self._writing: list[Request] = []  # in the order of the slots' rows
+        self._choosing: Choosing | None = None  # for those who write, until they change
+        self._steps: dict[int, Step] = {}
+
+    @property
+    def busy(self) -> int:
+        """Rows that are taken, by requests that are read or written."""
+        return len(self._writing) + sum(len(reading.requests) for reading in self._readings)
+
+    @property
+    def free(self) -> int:
+        return self.rows - self.busy
+
+    def admit(self, requests: Iterable[Request]) -> None:
+        """Take in new requests, at most `free`."""
+        together: list[Request] = []
+        for request in requests:
+            if request.cancelled:
+                self.counts.cancelled += 1
+            elif not self._begin_alone(request):
+                together.append(request)
+        self._begin_together(together)
+
+    def round(self) -> bool:
+        """Read a chunk of the reading whose turn it is, and write one token of each answer.
+
+        A fault ends the requests that it was about, and no others. Returns whether anything was delivered.
+        """
+        delivered = self.counts.written + self.counts.failed
+        if self._readings:
+            reading = self._readings.popleft()
+            try:
+                self._read(reading)
+                self.faults = 0
+            except Exception as error:  # whatever it was, those who wait must hear of it, and the others go on
+                self.faults += 1
+                self.fail([request for request in reading.requests if request not in self._writing], error)
+        try:
+            if self._write():
+                self.faults = 0
+        except Exception as error:  # as above; what the rows hold isn't known any more
+            self.faults += 1
+            self.fail(self._drop_writing(), error)
+        return self.counts.written + self.counts.failed > delivered
+
+    def give_up(self, error: Exception) -> None:
+        """Drop everything; whoever waits hears a Failure."""
+        readings, self._readings = self._readings, deque()
+        dropped = [*self._drop_writing(), *(request for reading in readings for request in reading.requests)]
+        self.fail(dropped, error)
+
+    def fail(self, requests: Sequence[Request], error: Exception) -> None:
+        """Tell everyone of these that the answer ends here, and log why, under one id."""
+        if not requests:
+            return
+        failure = Failure(uuid.uuid4().hex[:12], f"The answer broke off ({type(error).__name__}).")
+        log.error("failure %s ends %d requests", failure.id, len(requests), exc_info=error)
+        for request in requests:
+            self.counts.failed += 1
+            self._hand_over(request, failure)
+
+    def _begin_alone(self, request: Request) -> bool:
+        """Start what isn't read together with others: what others have read before, and what is long."""
+        ids = self._to_read(request)
+        known = self._prefixes.find(ids)
+        shared = 0 if known is None else known.shape[3]
+        self.counts.reused += shared
+        if shared == len(ids):
+            self._join(request, known)
+        elif shared or len(ids) > self._chunk:
+            self._readings.append(Reading(self._model, [request], [ids], known))
+        else:
+            return False
+        return True
+
+    def _begin_together(self, requests: list[Request]) -> None:
+        """Start short prompts, as many at a time as make a chunk."""
+        group: list[Request] = []
+        rows: list[list[int]] = []
+        for request in requests:
+            ids = self._to_read(request)
+            longest = max(map(len, [*rows, ids]))
+            if group and longest * (len(group) + 1) > self._chunk:
+                self._readings.append(Reading(self._model, group, rows, None))
+                group, rows = [], []
+            group.append(request)
+            rows.append(ids)
+        if group:
+            self._readings.append(Reading(self._model, group, rows, None))
+
+    def _to_read(self, request: Request) -> list[int]:
+        """The ids before the last one: of more than the context, those of its newer half (as `Decoder` does)."""
+        context = self._model.spec.context
+        seen = request.ids if len(request.ids) <= context else request.ids[-max(1, context // 2) :]
+        return seen[:-1]
+
+    def _read(self, reading: Reading) -> None:
+        """Read a chunk; those who have been read join those who write."""
+        if all(request.cancelled for request in reading.requests):
+            self.counts.cancelled += len(reading.requests)
+            return
+        self.counts.read += reading.read(max(1, self._chunk // len(reading.requests)))
+        if not reading.done:
+            self._readings.append(reading)
+            return
+        for row, request in enumerate(reading.requests):
+            self._join(request, reading.held(row))
+
+    def _join(self, request: Request, held: Tensor | None) -> None:
+        self._slots.join(held)
+        self._writing.append(request)
+        self._choosing = None
+
+    def _leave(self, row: int) -> Request:
+        """Free a row; what it held is remembered."""
+        request = self._writing[row]
+        count = self._slots.count(row)
+        self._prefixes.keep(request.ids[len(request.ids) - 1 - count : -1], self._slots.held(row))
+        self._slots.leave(row)
+        self._writing[row] = self._writing[-1]
+        self._writing.pop()
+        self._choosing = None
+        return request
+
+    def _make_room(self) -> None:
+        """Free the rows that nobody listens to, and those whose context is full: they read their newer half anew."""
+        context = self._model.spec.context
+        for row in reversed(range(len(self._writing))):
+            if self._writing[row].cancelled:
+                self._leave(row)
+                self.counts.cancelled += 1
+        longest = self._slots.longest
+        if longest < context:
+            return
+        for row in reversed(range(len(self._writing))):
+            if self._slots.count(row) == context:
+                self._begin_again(self._leave(row))
+
+    def _begin_again(self, request: Request) -> None:
+        if not self._begin_alone(request):
+            self._begin_together([request])
+
+    def _write(self) -> bool:
+        """Write one token of each answer. Returns whether there was any to write."""
+        self._make_room()
+        if not self._writing:
+            return False
+        tokens = torch.tensor([request.ids[-1] for request in self._writing], device=self._like.device)
+        logits = self._step()(tokens, self._slots.cache())  # (rows, vocabulary)
+        if self._choosing is None:
+            self._choosing = Choosing(self._writing, logits.shape[1], like=logits)
+        chosen = self._choosing.choose(logits)
+        told = self._likelihoods(logits, chosen)
+        ended: list[int] = []
+        for row, (request, token) in enumerate(zip(self._writing, chosen.tolist(), strict=True)):
+            if self._deliver(request, token, told.get(row)):
+                ended.append(row)
+        self.counts.steps += 1
+        for row in reversed(ended):
+            self._leave(row)
+        return True
+
+    def _step(self) -> Step:
+        """The model prepared for as many rows as there are."""
+        rows = len(self._writing)
+        if rows not in self._steps:
+            self._steps[rows] = Step(self._model, rows)
+        return self._steps[rows]
+
+    def _likelihoods(self, logits: Tensor, chosen: Tensor) -> dict[int, Likelihood]:
+        """By row, for those who want to know."""
+        wanted = {
+            row: request.decoding.alternatives
+            for row, request in enumerate(self._writing)
+            if request.decoding.alternatives is not None
+        }
+        if not wanted:
+            return {}
+        rows = torch.tensor(list(wanted), device=logits.device)
+        told = likelihoods(logits[rows], chosen[rows], max(wanted.values()))
+        return {
+            row: Likelihood(each.log_probability, each.alternatives[:count])
+            for (row, count), each in zip(wanted.items(), told, strict=True)
+        }
+
+    def _deliver(self, request: Request, token: int, likelihood: Likelihood | None) -> bool:
+        """Add a token to an answer. Returns whether the answer ends with it."""
+        if token >= self._model.spec.vocabulary_size:  # where the draw falls among numbers that are none
+            self.fail([request], ArithmeticError("the model's logits are no numbers"))
+            return True
+        request.ids.append(token)
+        try:
+            piece = request.answer.add(token, likelihood)
+        except Exception as error:  # a model may write an id that its tokenizer doesn't know
+            self.fail([request], error)
+            return True
+        self.counts.written += 1
+        if piece.finish:
+            self.counts.finished += 1
+        self._hand_over(request, piece)
+        return piece.finish is not None
+
+    def _hand_over(self, request: Request, piece: Piece | Failure) -> None:
+        if request.cancelled:
+            return
+        try:
+            request.deliver(piece)
+        except Exception:  # whoever can't take it in has gone away, which is nobody else's affair
+            log.exception("a listener failed, and its request is cancelled")
+            request.cancelled = True
+
+    def _drop_writing(self) -> list[Request]:
+        dropped, self._writing = self._writing, []
+        self._slots.clear()
+        self._choosing = None
+        return dropped

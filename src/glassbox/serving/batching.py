@@ -1,0 +1,177 @@
+"""Continuous batching: requests come and go while a model writes, and each gets the answer that it would get alone.
+
+One thread owns the model. In each round it admits who waits, as long as rows are free; reads one chunk of what is
+still to be read; and writes one token of every answer (Orca, Yu et al. 2022, §3.1). What a round does stands in
+`batch.py`; here is what goes on between threads, and what happens when a round fails.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import torch
+
+from glassbox.engines.tensors.transformer import Transformer
+from glassbox.errors import BadInput
+from glassbox.generation import Answer, Decoding
+from glassbox.serving.batch import Batch
+from glassbox.serving.requests import Closed, Deliver, Failure, Full, Load, Request, Ticket
+from glassbox.tokenizers import Tokenizer
+
+__all__ = ["Closed", "ContinuousBatcher", "Failure", "Full", "Load", "Ticket"]
+
+FAULTS_IN_A_ROW = 3  # after which a model counts as broken
+
+
+class ContinuousBatcher:
+    """Answers many requests with one model at once.
+
+    rows:      requests that are read and written at a time. waiting: how many may wait for a row.
+    delivered: called by the worker after each round that delivered anything, so that a listener may be woken once
+               for all pieces of a step.
+
+    Raises BadInput for a model that doesn't continue text, and for numbers below 1.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        *,
+        rows: int = 16,
+        waiting: int = 256,
+        delivered: Callable[[], None] | None = None,
+    ) -> None:
+        if model.spec.kind != "decoder" or model.spec.head != "language":
+            raise BadInput(
+                f"This model is of kind {model.spec.kind} with a head for {model.spec.head}, and only a decoder of "
+                "language can be served.",
+                "Choose a decoder.",
+            )
+        for name, number in (("rows", rows), ("waiting", waiting)):
+            if number < 1:
+                raise BadInput(f"{name} is {number}.", "Set it to at least 1.")
+        self._spec = model.spec
+        self._tokenizer = tokenizer
+        self._batch = Batch(model, rows)
+        self._may_wait = waiting
+        self._delivered = delivered
+        self._waiting: deque[Request] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._healthy = True
+        self._worker: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to answer; to be called once."""
+        self._worker = threading.Thread(target=self._work, name="batching", daemon=True)
+        self._worker.start()
+
+    def close(self) -> None:
+        """End after the round under way; whoever still waits for an answer hears a Failure."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._worker is not None:
+            self._worker.join()
+
+    def __enter__(self) -> ContinuousBatcher:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(self, prompt: Sequence[int], decoding: Decoding, deliver: Deliver, *, row: int = 0) -> Ticket:
+        """Ask for the answer to the ids of a prompt; first come, first served.
+
+        deliver: called by the worker with each Piece, as `Decoder.stream` gives them, the last of which has a finish,
+                 or with a Failure in its place. It must be quick: all answers wait for it.
+        row:     for the draws: 0 gives what a prompt gets alone; several answers to one prompt are numbered from 0.
+
+        Raises BadInput for a prompt that can't be continued, Full when enough wait already, Closed after `close`, and
+        when the model has failed too often.
+        """
+        self._check(prompt, decoding)
+        answer = Answer(row, len(prompt), decoding, self._tokenizer, self._spec.context)
+        request = Request(list(prompt), len(prompt), row, decoding, answer, deliver)
+        with self._changed:
+            if self._closed:
+                raise Closed("This model answers no longer.")
+            if len(self._waiting) >= self._may_wait:
+                raise Full(len(self._waiting))
+            self._waiting.append(request)
+            self._changed.notify()
+        return Ticket(request)
+
+    def snapshot(self) -> Load:
+        """How busy it is now; may be asked from any thread."""
+        batch, counts = self._batch, self._batch.counts
+        return Load(
+            rows=batch.rows,
+            busy=batch.busy,
+            waiting=len(self._waiting),
+            may_wait=self._may_wait,
+            read=counts.read,
+            reused=counts.reused,
+            written=counts.written,
+            steps=counts.steps,
+            finished=counts.finished,
+            cancelled=counts.cancelled,
+            failed=counts.failed,
+            healthy=self._healthy,
+        )
+
+    def _check(self, prompt: Sequence[int], decoding: Decoding) -> None:
+        context, vocabulary = self._spec.context, self._spec.vocabulary_size
+        if not prompt:
+            raise BadInput("The prompt has no tokens.", "Give at least one token to go on from.")
+        if decoding.at_limit == "stop" and len(prompt) >= context:
+            raise BadInput(
+                f"The prompt has {len(prompt):,} tokens, and the model's context of {context:,} leaves no room to "
+                "answer.",
+                "Shorten the prompt, or set at_limit to slide.",
+            )
+        wrong = next((token for token in prompt if not 0 <= token < vocabulary), None)
+        if wrong is not None:
+            raise BadInput(
+                f"The prompt holds the id {wrong}, and the model knows ids from 0 to {vocabulary - 1}.",
+                "Encode the prompt with the model's own tokenizer.",
+            )
+
+    @torch.inference_mode()
+    def _work(self) -> None:
+        try:
+            while self._admit():
+                if self._batch.round() and self._delivered is not None:
+                    self._delivered()
+                if self._batch.faults >= FAULTS_IN_A_ROW:
+                    raise RuntimeError(f"{FAULTS_IN_A_ROW} faults in a row")
+            self._end(Closed("The model was shut down."))
+        except Exception as error:  # nobody may wait for a thread that has ended
+            self._healthy = False
+            self._end(error)
+
+    def _admit(self) -> bool:
+        """Wait for work and let in whom there is a row for; False when it's time to end."""
+        with self._changed:
+            while not (self._closed or self._waiting or self._batch.busy):
+                self._changed.wait()
+            if self._closed:
+                return False
+            count = min(self._batch.free, len(self._waiting))
+            admitted = [self._waiting.popleft() for _ in range(count)]
+        self._batch.admit(admitted)
+        return True
+
+    def _end(self, error: Exception) -> None:
+        with self._changed:
+            self._closed = True
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        self._batch.give_up(error)
+        self._batch.fail(waiting, error)
+        if self._delivered is not None:
+            self._delivered()
