@@ -1,0 +1,107 @@
+"""`glassbox workshop`: the server, and `glassbox workshop-link`: another way in."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from glassbox.cli.options import WorkspaceOption
+from glassbox.cli.output import standard_error
+from glassbox.workspace.workspace import default_folder
+
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        envvar="GLASSBOX_DATABASE_URL",
+        metavar="URL",
+        help="PostgreSQL for the workshop's records: postgresql://user:password@host/name.",
+        show_default="SQLite, in the workspace",
+    ),
+]
+
+
+def command(
+    host: Annotated[str, typer.Option(help="The address to listen on; others than 127.0.0.1 need accounts.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any free one.")] = 8000,
+    name: Annotated[
+        list[str] | None, typer.Option(help="A host name that it is reached under; may be repeated.")
+    ] = None,
+    people: Annotated[
+        Literal["one", "many"], typer.Option(help="one: whoever sits here. many: accounts with passwords.")
+    ] = "one",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads for runs.", show_default="as many as there are")
+    ] = None,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs for runs.")] = 0,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(help="What goes to standard error, as JSON lines.")
+    ] = "warning",
+    database: DatabaseOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Serve the workshop: every stage, run, artifact and model in the browser and over HTTP."""
+    from glassbox.workshop.serve import serve
+    from glassbox.workshop.settings import WorkshopSettings
+    from glassbox.workshop.state import Workshop
+
+    settings = WorkshopSettings(
+        workspace=_folder(workspace),
+        database_url=database,
+        host=host,
+        port=port,
+        names=tuple(name or ()),
+        people=people,
+        gpus=gpus,
+        **({} if threads is None else {"threads": threads}),
+    )
+
+    def ready(workshop: Workshop, address: str) -> None:
+        way_in = _way_in(workshop, address)
+        console = standard_error()
+        console.print(f"The workshop of {workshop.workspace.folder} is open at")
+        typer.echo(way_in)
+        if people == "one":
+            console.print("This address lets one browser in, once. Another one: glassbox workshop-link.", style="dim")
+        console.print("Ctrl-C closes it; runs go on.", style="dim")
+        if open_browser:
+            webbrowser.open(way_in)
+
+    serve(settings, ready, log_level=log_level)
+
+
+def link(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port that the workshop has.")] = 8000,
+    host: Annotated[str, typer.Option(help="The address that the workshop has.")] = "127.0.0.1",
+    database: DatabaseOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Another address that lets one browser into the workshop of this machine, once."""
+    from glassbox.workshop.settings import WorkshopSettings
+    from glassbox.workshop.state import Workshop
+
+    settings = WorkshopSettings.model_validate(
+        {"workspace": _folder(workspace), "database_url": database, "host": host, "port": port}
+    )
+    opened = Workshop(settings)
+    typer.echo(_way_in(opened, f"http://{host}:{port}"))
+    opened.stop()
+
+
+def _way_in(workshop: object, address: str) -> str:
+    from glassbox.workshop.state import Workshop
+
+    assert isinstance(workshop, Workshop)
+    if workshop.settings.people == "many":
+        return address
+    return f"{address}/open?token={workshop.sessions.one_time_token(workshop.users.local().id)}"
+
+
+def _folder(workspace: Path | None) -> Path:
+    return workspace if workspace is not None else default_folder()

@@ -1,0 +1,175 @@
+"""What a person may see: every object is read through here, and what isn't theirs to see isn't there for them.
+
+- an owner sees and changes everything; an educator sees everything, and changes their own;
+- a member sees their own and what is shared with everyone, and changes their own.
+
+A run belongs to whom started it, an artifact to whom the run belongs that made it. What was made on the command line
+belongs to the owners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from sqlalchemy import delete, select
+
+from glassbox.errors import BadInput
+from glassbox.workshop.access.actor import Actor
+from glassbox.workshop.database import Database
+from glassbox.workshop.database.tables import OwnerRow, ShareRow
+from glassbox.workshop.problems import Forbidden, NotFound
+from glassbox.workspace import Artifact, Run, Workspace
+from glassbox.workspace.artifact_index import ArtifactEntry
+from glassbox.workspace.artifacts import Lineage
+from glassbox.workspace.names import KINDS, Kind, Reference
+from glassbox.workspace.run_index import RunEntry
+
+OwnedKind = Literal["run", "spec", "upload", "deployment"]
+SharedKind = Literal["run", "spec", "upload", "deployment", "artifact"]
+
+
+class Visible:
+    """A workspace as one person sees it."""
+
+    def __init__(self, workspace: Workspace, database: Database, actor: Actor) -> None:
+        self.workspace = workspace
+        self.actor = actor
+        self._database = database
+
+    @property
+    def sees_all(self) -> bool:
+        return self.actor.is_at_least("educator")
+
+    # Runs
+
+    def runs(self, stage: str | None = None) -> list[RunEntry]:
+        """The runs that this person sees, newest first; damaged ones too, for owners."""
+        entries = self.workspace.runs.list(stage)
+        if self.sees_all:
+            return entries
+        visible = self._visible_ids("run")
+        return [entry for entry in entries if entry.id in visible]
+
+    def run(self, run_id: str) -> Run:
+        """One run, by its whole id. Raises NotFound if there is none, or none that this person sees."""
+        if not self.sees_all and run_id not in self._visible_ids("run"):
+            raise NotFound("run", run_id)
+        return self._read_run(run_id)
+
+    def own_run(self, run_id: str) -> Run:
+        """One run that this person may change. Raises NotFound, and Forbidden if they only see it."""
+        run = self.run(run_id)
+        self.check_own("run", run.id)
+        return run
+
+    def _read_run(self, run_id: str) -> Run:
+        folder = self.workspace.runs.folder / run_id
+        if "/" in run_id or run_id.startswith(".") or "\x00" in run_id or not folder.is_dir():
+            raise NotFound("run", run_id)
+        return Run.read(folder)
+
+    # Artifacts: the same questions as `workspace.Artifacts` answers, for what stages take
+
+    def artifacts(self, kind: Kind | None = None, name: str | None = None) -> list[ArtifactEntry]:
+        """The artifacts that this person sees, newest first."""
+        entries = self.workspace.artifacts.list(kind, name)
+        if self.sees_all:
+            return entries
+        runs, shared = self._ids("run"), self._shared("artifact")
+        return [entry for entry in entries if entry.run in runs or (entry.id is not None and entry.id in shared)]
+
+    def get(self, kind: Kind, reference: str) -> Artifact:
+        """`name` (its newest version that this person sees) or `name:3`. Raises NotFound."""
+        try:
+            wanted = Reference.parse(reference)
+        except BadInput as error:
+            raise NotFound(str(kind), reference) from error
+        for entry in sorted(self.artifacts(kind, wanted.name), key=lambda one: -one.version):
+            if entry.problem is None and wanted.version in (None, entry.version):
+                return Artifact.read(entry.folder)
+        raise NotFound(str(kind), reference)
+
+    def by_id(self, artifact_id: str) -> Artifact:
+        """One artifact by its id. Raises NotFound."""
+        for entry in self.artifacts():
+            if entry.id == artifact_id:
+                return Artifact.read(entry.folder)
+        raise NotFound("artifact", artifact_id)
+
+    def own_artifact(self, kind: Kind, reference: str) -> Artifact:
+        """One artifact that this person may change. Raises NotFound, and Forbidden if they only see it."""
+        artifact = self.get(kind, reference)
+        if not self.actor.is_at_least("owner") and artifact.manifest.run not in self._ids("run"):
+            raise Forbidden("This belongs to someone else.", "Make one of your own from it.")
+        return artifact
+
+    def newest(self, kind: Kind) -> Artifact | None:
+        """The artifact of that kind that was made last, of those that this person sees."""
+        entry = next((one for one in self.artifacts(kind) if one.problem is None), None)
+        return None if entry is None else Artifact.read(entry.folder)
+
+    def lineage(self, artifact: Artifact) -> Lineage:
+        """What went into it: whoever sees an artifact may know what it was made from, but not open that."""
+        return self.workspace.artifacts.lineage(artifact)
+
+    # Whose it is
+
+    def owner_of(self, kind: OwnedKind, object_id: str) -> str | None:
+        """The id of the person whom it belongs to; None for what was made on the command line."""
+        with self._database.reading() as session:
+            row = session.get(OwnerRow, (kind, object_id))
+            return None if row is None else row.user
+
+    def owners_of(self, kind: OwnedKind, ids: Iterable[str]) -> dict[str, str]:
+        """The same for many."""
+        wanted = set(ids)
+        with self._database.reading() as session:
+            rows = session.execute(select(OwnerRow.id, OwnerRow.user).where(OwnerRow.kind == kind))
+            return {row[0]: row[1] for row in rows if row[0] in wanted}
+
+    def sees(self, kind: OwnedKind, object_id: str) -> bool:
+        """May this person look at it?"""
+        return self.sees_all or object_id in self._visible_ids(kind)
+
+    def check_seen(self, kind: OwnedKind, object_id: str) -> None:
+        """Raises NotFound unless this person may look at it."""
+        if not self.sees(kind, object_id):
+            raise NotFound(kind, object_id)
+
+    def check_own(self, kind: OwnedKind, object_id: str) -> None:
+        """Raises NotFound unless this person sees it, Forbidden unless they may change it."""
+        self.check_seen(kind, object_id)
+        if not self.actor.is_at_least("owner") and self.owner_of(kind, object_id) != self.actor.id:
+            raise Forbidden("This belongs to someone else.", "Make one of your own from it.")
+
+    def claim(self, kind: OwnedKind, object_id: str) -> None:
+        """From now on it belongs to this person."""
+        with self._database.writing() as session:
+            session.merge(OwnerRow(kind=kind, id=object_id, user=self.actor.id))
+
+    def forget(self, kind: OwnedKind, object_id: str) -> None:
+        """It is gone."""
+        with self._database.writing() as session:
+            session.execute(delete(OwnerRow).where(OwnerRow.kind == kind, OwnerRow.id == object_id))
+            session.execute(delete(ShareRow).where(ShareRow.kind == kind, ShareRow.id == object_id))
+
+    def _visible_ids(self, kind: OwnedKind) -> set[str]:
+        return self._ids(kind) | self._shared(kind)
+
+    def _ids(self, kind: OwnedKind) -> set[str]:
+        query = select(OwnerRow.id).where(OwnerRow.kind == kind, OwnerRow.user == self.actor.id)
+        with self._database.reading() as session:
+            return set(session.scalars(query))
+
+    def _shared(self, kind: SharedKind) -> set[str]:
+        with self._database.reading() as session:
+            return set(session.scalars(select(ShareRow.id).where(ShareRow.kind == kind)))
+
+
+def check_kind(kind: str) -> Kind:
+    """A kind of artifact. Raises NotFound for another word."""
+    for known in KINDS:
+        if kind == known:
+            return known
+    raise NotFound("kind of artifact", kind, f"Use one of: {', '.join(KINDS)}.")

@@ -1,0 +1,70 @@
+"""The application: doors, guard, routes. `create_app` makes it, uvicorn serves it (`serve.py`).
+
+Every route is in `ROUTERS`, every one of them stands behind the guard, and the documents at `/openapi.json` and `/docs`
+are routes like any other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+
+from fastapi import Depends, FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware.gzip import GZipMiddleware
+
+import glassbox
+from glassbox.workshop.access.doors import Doors
+from glassbox.workshop.access.guards import guard
+from glassbox.workshop.access.headers import SecurityHeaders
+from glassbox.workshop.problems import ProblemDetails, tell_problems
+from glassbox.workshop.requests import Requests
+from glassbox.workshop.routes import documentation, health, pages, sessions
+from glassbox.workshop.settings import WorkshopSettings
+from glassbox.workshop.state import Workshop
+
+ROUTERS = (pages.router, documentation.router, health.router, sessions.router)
+
+_PROBLEM = {"model": ProblemDetails, "description": "What was expected, what came, and what to do."}
+
+
+def create_app(settings: WorkshopSettings) -> FastAPI:
+    """The workshop's application. Raises BadInput if the workshop cannot be opened."""
+    workshop = Workshop(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        workshop.start()
+        try:
+            yield
+        finally:
+            workshop.stop()
+
+    app = FastAPI(
+        title="Glassbox workshop",
+        summary="Build a language model from raw text to chat on one machine, and see every number in it.",
+        description=documentation.DESCRIPTION,
+        version=glassbox.__version__,
+        lifespan=lifespan,
+        dependencies=[Depends(guard)],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        generate_unique_id_function=_operation_id,
+        responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
+    )
+    app.state.workshop = workshop
+    tell_problems(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    # The last one added is the first to see a request.
+    app.add_middleware(GZipMiddleware, minimum_size=2000)
+    app.add_middleware(Doors, names=(*settings.names, settings.host))
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Requests)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """`start_run`: the name of the function, so that generated clients read well."""
+    return route.name

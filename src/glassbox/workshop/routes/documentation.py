@@ -1,0 +1,84 @@
+"""The API's documentation, from this machine alone: /openapi.json, and /docs to read and try it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from glassbox.workshop.access.guards import allows
+from glassbox.workshop.access.headers import content_policy
+from glassbox.workshop.problems import NotFound
+
+DESCRIPTION = """\
+Everything that the workshop does can be done here: start stages, follow runs, look at artifacts, talk to models.
+
+**Who asks.** A browser has a session cookie; a program sends `Authorization: Bearer KEY`. What isn't yours to see
+answers 404.
+
+**Errors** are `application/problem+json`: `detail` says what was expected and what came, `remedy` what to do next,
+and `id` names the request in the workshop's log.
+
+**Starting twice.** Send an `Idempotency-Key` with whatever starts something: a second request with the same key
+answers with what the first one started.
+"""
+
+router = APIRouter(include_in_schema=False)
+
+_ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Glassbox API</title>
+<link rel="icon" href="/docs/favicon-32x32.png">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+
+_START = """SwaggerUIBundle({
+  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true, filter: true,
+  displayRequestDuration: true, validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
+});
+"""
+
+
+@router.get("/openapi.json")
+@allows("everyone")
+def get_openapi(request: Request) -> JSONResponse:
+    """The description that clients are generated from."""
+    return JSONResponse(request.app.openapi())
+
+
+@router.get("/docs")
+@allows("everyone")
+def read_documentation() -> HTMLResponse:
+    """A page to read the API and try it."""
+    policy = content_policy(style_src="'self' 'unsafe-inline'")  # Swagger UI sets styles on its elements
+    return HTMLResponse(_PAGE, headers={"Content-Security-Policy": policy})
+
+
+@router.get("/docs/{name}")
+@allows("everyone")
+def get_documentation_asset(name: str) -> Response:
+    """What that page is made of."""
+    if name == "start.js":
+        return Response(_START, media_type="text/javascript")
+    if name not in _ASSETS:
+        raise NotFound("file", name, "Open /docs.")
+    content = files("fastapi_swagger").joinpath("resources", name).read_bytes()
+    return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "max-age=86400"})

@@ -1,0 +1,60 @@
+"""What the handlers of requests share: one `Workshop` for each app."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.requests import HTTPConnection
+
+from glassbox.errors import BadInput
+from glassbox.workshop.accounts.keys import ApiKeys
+from glassbox.workshop.accounts.sessions import Sessions
+from glassbox.workshop.accounts.users import Users
+from glassbox.workshop.database import Database
+from glassbox.workshop.settings import DATABASE_VARIABLE, WorkshopSettings
+from glassbox.workspace import Workspace
+
+
+class Workshop:
+    """Opens the workspace and the database; `start` begins to work off the queue, `stop` ends that.
+
+    Raises BadInput if something cannot be opened, or if others could reach a workshop that has no owner.
+    """
+
+    def __init__(self, settings: WorkshopSettings) -> None:
+        self.settings = settings
+        self.workspace = Workspace(settings.workspace)
+        url = settings.database_url
+        self.database = Database.in_folder(self.workspace.folder) if url is None else Database(url)
+        self.users = Users(self.database)
+        self.sessions = Sessions(self.database)
+        self.keys = ApiKeys(self.database)
+        if settings.people == "one":
+            if not settings.is_loopback:
+                raise BadInput(
+                    f"{settings.host} can be reached by others, and this workshop has no accounts.",
+                    "Start it with --people many, once there is an owner: glassbox accounts add NAME --role owner.",
+                )
+            self.users.local()
+        elif not self.users.has_owner():
+            raise BadInput(
+                "A workshop for many people needs an owner who can log in, and there is none.",
+                f"Make one first: glassbox accounts add NAME --role owner (with the same ${DATABASE_VARIABLE}).",
+            )
+
+    def start(self) -> None:
+        """Begin to look after runs and models."""
+
+    def stop(self) -> None:
+        """Let go of everything; runs go on by themselves."""
+        self.database.close()
+
+
+def workshop_of(connection: HTTPConnection) -> Workshop:
+    """The workshop of the app that answers."""
+    return connection.app.state.workshop
+
+
+CurrentWorkshop = Annotated[Workshop, Depends(workshop_of)]
+"""For the parameters of endpoints."""

@@ -1,0 +1,89 @@
+"""A workshop for the tests: on SQLite and on PostgreSQL, with one person of each role."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from people import ADDRESS, People
+from postgresql_server import PostgresqlServer, programs, running_postgresql
+
+from glassbox.workshop.access.guards import SESSION_COOKIE
+from glassbox.workshop.app import create_app
+from glassbox.workshop.database import Database
+from glassbox.workshop.settings import WorkshopSettings
+from glassbox.workshop.state import Workshop
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A running PostgreSQL; tests on it skip where none is installed."""
+    if programs() is None:
+        pytest.skip("PostgreSQL's server isn't installed: apt-get install postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path must be short
+    try:
+        with running_postgresql(folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with all tables, to be copied: migrations take longer than most tests."""
+    folder = tmp_path_factory.mktemp("sqlite")
+    Database.in_folder(folder).close()
+    return folder / "workshop.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, own_workspace: Path, sqlite_with_tables: Path) -> str | None:
+    """The address of a new database with all tables, once in SQLite (None: in the workspace), once in PostgreSQL."""
+    if request.param == "postgresql":
+        server: PostgresqlServer = request.getfixturevalue("postgresql")
+        return server.new_database()
+    own_workspace.mkdir(parents=True, exist_ok=True)
+    shutil.copy(sqlite_with_tables, own_workspace / "workshop.db")
+    return None
+
+
+@pytest.fixture
+def database(database_url: str | None, own_workspace: Path) -> Iterator[Database]:
+    """That database, opened."""
+    opened = Database.in_folder(own_workspace) if database_url is None else Database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def settings(database_url: str | None, own_workspace: Path) -> WorkshopSettings:
+    """Of a workshop for one person."""
+    return WorkshopSettings(workspace=own_workspace, database_url=database_url, threads=2)
+
+
+@pytest.fixture
+def app(settings: WorkshopSettings) -> Iterator[FastAPI]:
+    """A workshop of one person; running, so that its queue is worked off."""
+    made = create_app(settings)
+    with TestClient(made, base_url=ADDRESS):
+        yield made
+
+
+@pytest.fixture
+def people(app: FastAPI) -> People:
+    """The people of the workshop, with a browser each."""
+    return People(app)
+
+
+@pytest.fixture
+def client(app: FastAPI, people: People) -> TestClient:
+    """The browser of the one person of a workshop on one's own machine, who may do everything."""
+    workshop: Workshop = app.state.workshop
+    browser = TestClient(app, base_url=ADDRESS, raise_server_exceptions=False)
+    browser.cookies.set(SESSION_COOKIE, workshop.sessions.open(workshop.users.local().id, "a browser"))
+    return browser
