@@ -63,6 +63,28 @@ class RunStates(RuleBasedStateMachine):
             if to not in ("running", "paused"):
                 self.attempt = None
 
+    @rule()
+    def cancel_from_outside(self):
+        """Somebody who doesn't hold it."""
+        allowed = self.state in ("queued", "interrupted")
+        try:
+            assert self.workspace.runs.cancel(self.run.id).state == "cancelled"
+        except BadInput:
+            assert not allowed
+        else:
+            assert allowed
+            self.state = "cancelled"
+
+    @rule(number=st.integers(1, 5))
+    def begin_an_attempt_of_a_certain_number(self, number):
+        if number == self.attempts + 1:
+            return
+        try:
+            self.workspace.runs.begin(self.run, number)
+        except BadInput:
+            return
+        raise AssertionError("another attempt has begun than was meant")
+
     @precondition(lambda self: self.state in ("running", "paused"))
     @rule()
     def lose_the_process(self):

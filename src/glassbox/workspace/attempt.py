@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from glassbox.errors import BadInput
 from glassbox.workspace.artifact import Artifact
+from glassbox.workspace.attempt_requests import Request, request_made
 from glassbox.workspace.events import EVENTS_FILE, Event, EventKind, EventLog
 from glassbox.workspace.faults import disk_faults_as_bad_input
 from glassbox.workspace.manifest import ArtifactLink
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 
 
 class Attempt:
-    """Holds a run from its creation until `end`. Raises BadInput if the run is held already, or final."""
+    """Holds a run from its creation until `end`. number: which attempt it must be.
 
-    def __init__(self, folder: Path, database: Database) -> None:
+    Raises BadInput if the run is held already, is final, or would have its attempt of another number.
+    """
+
+    def __init__(self, folder: Path, database: Database, number: int | None = None) -> None:
         self.folder = folder
         self._database = database
-        status = begin_attempt(folder, database)
+        status = begin_attempt(folder, database, number)
         self.number = status.attempt
         self._outputs = status.outputs
         try:
@@ -54,6 +58,11 @@ class Attempt:
     def outputs(self) -> Mapping[str, ArtifactLink]:
         """What the run has published so far, by slot, in earlier attempts too."""
         return self._outputs
+
+    @property
+    def request(self) -> Request | None:
+        """What this attempt is asked to do; looks at the disk."""
+        return request_made(self.folder, self.number)
 
     def record(self, kind: EventKind, **fields: Any) -> Event:
         """Append an event. Raises BadInput if the disk is full."""

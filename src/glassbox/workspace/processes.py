@@ -28,7 +28,12 @@ class Process(BaseModel):
 
     @classmethod
     def current(cls) -> Process:
-        return cls(place=_place(), pid=os.getpid(), started=_started(os.getpid()) or 0.0)
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        """The process that has this id here now; one that is gone already is never taken for alive."""
+        return cls(place=_place(), pid=pid, started=_started(pid) or 0.0)
 
     def is_alive(self) -> bool | None:
         """None where it cannot be known: the process belongs to another machine or container."""

@@ -20,6 +20,7 @@ from glassbox.workspace.names import check_name, shown
 from glassbox.workspace.run import RECORD_FILE, STATE_FILE, Run, RunRecord, RunState
 from glassbox.workspace.saved_steps import bytes_below
 from glassbox.workspace.states import HELD_BY_A_PROCESS, RESUMABLE
+from glassbox.workspace.transitions import cancel_unheld
 from glassbox.workspace.unfinished import UnfinishedFolders
 
 if TYPE_CHECKING:
@@ -70,9 +71,21 @@ class Runs:
             finally:
                 self._unfinished.remove(place)
 
-    def begin(self, run: Run) -> Attempt:
-        """Start it in this process, as its next attempt. Raises BadInput if it is held already, or final."""
-        return Attempt(run.folder, self._database)
+    def begin(self, run: Run, number: int | None = None) -> Attempt:
+        """Start it in this process, as its next attempt. number: which one that must be.
+
+        Raises BadInput if it is held already, is final, or its next attempt has another number.
+        """
+        return Attempt(run.folder, self._database, number)
+
+    def cancel(self, run_id: str) -> Run:
+        """End a run for good that waits or was interrupted.
+
+        Raises BadInput while a process holds it (`attempt_requests` asks that one), and if it is over.
+        """
+        folder = self.folder_of(run_id)
+        cancel_unheld(folder, self._database)
+        return Run.read(folder)
 
     def folder_of(self, run_id: str) -> Path:
         """Where a run lies, damaged or not; the beginning of its id is enough if no other begins so.

@@ -11,7 +11,7 @@ NEXT: dict[State, frozenset[State]] = {
     "running": frozenset({"paused", "finished", "failed", "cancelled", "interrupted"}),
     "paused": frozenset({"running", "failed", "cancelled", "interrupted"}),
     "failed": frozenset({"running"}),  # as the next attempt
-    "interrupted": frozenset({"running"}),  # as the next attempt
+    "interrupted": frozenset({"running", "cancelled"}),  # as the next attempt; or nobody wants it any more
     "finished": frozenset(),
     "cancelled": frozenset(),
 }

@@ -6,6 +6,7 @@ the folder, so that losing the database loses nothing.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from glassbox.errors import BadInput
 from glassbox.workspace import atomic
+from glassbox.workspace.events import EVENTS_FILE, EventLog
 from glassbox.workspace.faults import disk_faults_as_bad_input
 from glassbox.workspace.processes import Process
 from glassbox.workspace.run import STATE_FILE, RunState, read_state, true_state
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
     from glassbox.workspace.database import Database
 
 
-def begin_attempt(folder: Path, database: Database) -> RunState:
-    """Make this process the holder of a run. Raises BadInput if another holds it, or if it is over for good."""
+def begin_attempt(folder: Path, database: Database, number: int | None = None) -> RunState:
+    """Make this process the holder of a run. number: which attempt it must be.
+
+    Raises BadInput if another process holds the run, if it is over for good, or if the next attempt has another number.
+    """
     with database.writing(), disk_faults_as_bad_input(folder):
         before = read_state(folder)
         state = true_state(folder, before)
@@ -39,9 +44,34 @@ def begin_attempt(folder: Path, database: Database) -> RunState:
                 f"The run {folder.name} is {state}, which is final.",
                 "Start a new run; only failed and interrupted ones can be resumed.",
             )
+        if number not in (None, before.attempt + 1):
+            raise BadInput(
+                f"The next attempt at the run {folder.name} is number {before.attempt + 1}, not {number}.",
+                f"See what became of it: glassbox runs show {folder.name}.",
+            )
         changes: dict[str, Any] = {"started": datetime.now(UTC), "ended": None, "result": None, "problem": None}
         changes |= {"state": "running", "attempt": before.attempt + 1, "process": Process.current()}
         return _write(folder, before, changes)
+
+
+def cancel_unheld(folder: Path, database: Database) -> RunState:
+    """End a run for good that no process holds.
+
+    Raises BadInput while one does (ask it: `attempt_requests`), and if the run is over.
+    """
+    with database.writing(), disk_faults_as_bad_input(folder):
+        before = read_state(folder)
+        state = true_state(folder, before)
+        if state in HELD_BY_A_PROCESS:
+            raise BadInput(f"The run {folder.name} is {state}.", "Ask the process that holds it to give it up.")
+        if "cancelled" not in NEXT[state]:
+            raise BadInput(f"The run {folder.name} is {state}, and can't be cancelled any more.", "Leave it as it is.")
+        after = _write(folder, before, {"state": "cancelled", "ended": datetime.now(UTC)})
+        with contextlib.suppress(BadInput):  # the state stands, even if the disk has no room left for the event
+            log = EventLog(folder / EVENTS_FILE, before.attempt)  # its only writer: no attempt can begin any more
+            log.append("state", sync=True, state="cancelled")
+            log.close()
+        return after
 
 
 def change_attempt(
