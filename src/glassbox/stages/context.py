@@ -14,6 +14,7 @@ from glassbox.workspace import Artifact, Draft, Run, Workspace
 from glassbox.workspace.attempt import Attempt
 from glassbox.workspace.events import Event
 
+_ASKED_EVERY = 0.1  # seconds between two looks at what the run is asked to do
 _WATCHED_EVERY = 0.1  # seconds between two looks of a watcher at the progress
 _WRITTEN_EVERY = (0.25, 2.0)  # seconds between two progress events: at first, and once the run is long
 
@@ -31,12 +32,15 @@ class RunContext:
         stop: StopRequest,
         watcher: Watcher | None,
         from_checkpoint: int | None = None,
+        world_size: int = 1,
     ) -> None:
         self.name = run.record.name
         self.attempt = attempt.number
         self.inputs: Mapping[str, Artifact] = inputs
         self.checkpoints: Path = attempt.checkpoints
         self.from_checkpoint = from_checkpoint
+        self.rank, self.world_size = 0, world_size
+        self.paused_seconds = 0.0
         self.published: dict[str, Artifact] = {}
         self._stage = stage
         self._workspace = workspace
@@ -45,10 +49,31 @@ class RunContext:
         self._stop = stop
         self._watcher = watcher
         self._throttle = _ProgressThrottle()
+        self._asked = float("-inf")
 
     @property
     def stop_requested(self) -> bool:
+        if not self._stop.made and time.monotonic() - self._asked >= _ASKED_EVERY:
+            if self._attempt.request == "pause":
+                self._pause()
+            if self._attempt.request in ("stop", "cancel"):
+                self._stop.made = True
+            self._asked = time.monotonic()
         return self._stop.made
+
+    def _pause(self) -> None:
+        """Wait here until nobody wants the run paused any more, or somebody wants it stopped.
+
+        Waiting between two units of work, rather than being halted by a signal (SIGSTOP), is what makes a pause
+        harmless: no lock is held meanwhile that others need, the heart goes on beating, other processes of the run wait
+        at the same step, and it works on machines that no signal of ours reaches.
+        """
+        began = time.monotonic()
+        self._tell(self._attempt.pause())
+        while self._attempt.request == "pause" and not self._stop.made:
+            time.sleep(_ASKED_EVERY)
+        self._tell(self._attempt.go_on())
+        self.paused_seconds += time.monotonic() - began
 
     def input(self, slot: str) -> Artifact:
         if slot not in self.inputs:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from glassbox.errors import BadInput
 from glassbox.stages.context import RunContext
+from glassbox.stages.following import FollowerContext
 from glassbox.stages.interface import Stage, StageSettings, Watcher
 from glassbox.stages.registry import load_stage
 from glassbox.stages.stopping import StopRequest
@@ -70,13 +71,16 @@ def resume(
     from_checkpoint: int | None = None,
     watcher: Watcher | None = None,
     stop: StopRequest | None = None,
+    attempt: int | None = None,
+    world_size: int = 1,
 ) -> Outcome:
     """Run a failed or interrupted run again, as its next attempt, with the settings and inputs that it was given.
 
-    from_checkpoint: the step whose checkpoint it goes on from; None takes the newest.
+    from_checkpoint: the step whose checkpoint it goes on from; None takes the newest. attempt: which one this must be.
+    world_size: processes that share the work; the others `follow`.
 
-    Raises BadInput if it is at work or over for good, if it has no such checkpoint, or if an input has been deleted;
-    else as `execute`.
+    Raises BadInput if it is at work or over for good, if it has no such checkpoint, if an input has been deleted, or if
+    the next attempt has another number; else as `execute`.
     """
     run = workspace.runs.get(run_id)
     if run.state not in {*RESUMABLE, "queued"}:
@@ -89,6 +93,45 @@ def resume(
             f"The run {run.id} has no checkpoint of step {from_checkpoint:,}.",
             f"Go on from one of: {', '.join(map(str, steps))}." if steps else "Leave --from-checkpoint out.",
         )
+    stage, settings, inputs = _as_recorded(workspace, run)
+    _refuse_several_processes(stage, world_size)
+    return _attempt(
+        stage,
+        settings,
+        workspace,
+        run,
+        inputs,
+        watcher,
+        stop or StopRequest(),
+        from_checkpoint=from_checkpoint,
+        number=attempt,
+        world_size=world_size,
+    )
+
+
+def follow(
+    workspace: Workspace, run_id: str, *, rank: int, world_size: int, from_checkpoint: int | None = None
+) -> None:
+    """Share the work of an attempt that another process holds, the one of rank 0, which calls `resume`.
+
+    It decides everything: when to stop, and what is kept. Raises BadInput for what a person can mend.
+    """
+    run = workspace.runs.get(run_id)
+    stage, settings, inputs = _as_recorded(workspace, run)
+    _refuse_several_processes(stage, world_size)
+    with StopRequest().listening():  # the leader stops for all; a second signal ends this process
+        stage.run(settings, FollowerContext(run, inputs, rank, world_size, from_checkpoint))
+
+
+def _refuse_several_processes(stage: Stage, world_size: int) -> None:
+    if world_size > 1 and not stage.parallel:
+        raise BadInput(
+            f"The stage {stage.name} is the work of one process, not of {world_size}.", "Start it with one process."
+        )
+
+
+def _as_recorded(workspace: Workspace, run: Run) -> tuple[Stage, StageSettings, dict[str, Artifact]]:
+    """A run's stage, settings and inputs. Raises BadInput where they are no more what they were."""
     stage = load_stage(run.record.stage)
     try:
         settings = stage.settings.model_validate(run.record.settings)
@@ -107,7 +150,7 @@ def resume(
                 f"The {link} that {run.id} reads has been deleted.", f"Start a new run: glassbox {stage.name}."
             )
         inputs[slot] = artifact
-    return _attempt(stage, settings, workspace, run, inputs, watcher, stop or StopRequest(), from_checkpoint)
+    return stage, settings, inputs
 
 
 def _attempt(
@@ -118,24 +161,31 @@ def _attempt(
     inputs: Mapping[str, Artifact],
     watcher: Watcher | None,
     stop: StopRequest,
+    *,
     from_checkpoint: int | None = None,
+    number: int | None = None,
+    world_size: int = 1,
 ) -> Outcome:
-    attempt = workspace.runs.begin(run)
-    context = RunContext(stage, workspace, run, attempt, inputs, stop, watcher, from_checkpoint)
+    attempt = workspace.runs.begin(run, number)
+    context = RunContext(stage, workspace, run, attempt, inputs, stop, watcher, from_checkpoint, world_size)
     try:
         with stop.listening():
             result = stage.run(settings, context)
             to_json(result)  # a result that JSON cannot hold is a fault of the stage
             context.close()
             complete = all(slot in context.published for slot, made in stage.makes.items() if made.required)
-            interrupted = stop.made and not (complete and stage.makes)
-            attempt.end("interrupted" if interrupted else "finished", result=result)
+            stopped = stop.made and not (complete and stage.makes)
+            attempt.end(_when_stopped(attempt) if stopped else "finished", result=result)
     except KeyboardInterrupt:
-        _end_if_possible(attempt, "interrupted", None)
+        _end_if_possible(attempt, _when_stopped(attempt), None)
         raise
     except Exception as error:
         raise _failed(attempt, workspace, run, error) from error
     return Outcome(Run.read(run.folder), result, context.published)
+
+
+def _when_stopped(attempt: Attempt) -> State:
+    return "cancelled" if attempt.request == "cancel" else "interrupted"
 
 
 def _failed(attempt: Attempt, workspace: Workspace, run: Run, error: Exception) -> BadInput | StageFault:

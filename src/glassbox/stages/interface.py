@@ -80,12 +80,22 @@ class Context(Protocol):
     """This run's folder for what its next attempt needs; empty at the first."""
     from_checkpoint: int | None
     """The step whose checkpoint a person asked to go on from; None takes the newest."""
+    rank: int
+    """Which of the processes that share the work this is; 0, the one that holds the run, unless the stage is parallel.
+
+    What the others tell is heard by nobody, and they have no outputs.
+    """
+    world_size: int
+    """How many processes share the work."""
+    paused_seconds: float
+    """How long this attempt has been paused so far."""
 
     @property
     def stop_requested(self) -> bool:
         """Someone asked to stop: save what the next attempt needs into `checkpoints`, and return soon.
 
-        A run that returns then without having published every output counts as interrupted and can be resumed.
+        Ask between two units of work: while someone wants the run paused, this doesn't return. A run that returns after
+        True without having published every output counts as interrupted and can be resumed, or as cancelled.
         """
         ...
 
@@ -138,12 +148,16 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Stage:
-    """One thing that a person can do. Its name and its summary come from the module of its `run` function."""
+    """One thing that a person can do. Its name and its summary come from the module of its `run` function.
+
+    parallel: several processes can share the work of one run; then each of them calls `run` (docs/parallel.md).
+    """
 
     settings: type[StageSettings]
     run: Callable[[Any, Context], dict[str, object]]
     takes: Mapping[str, Slot] = field(default_factory=dict[str, Slot])
     makes: Mapping[str, Slot] = field(default_factory=dict[str, Slot])
+    parallel: bool = False
 
     @property
     def name(self) -> str:

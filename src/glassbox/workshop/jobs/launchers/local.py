@@ -1,0 +1,142 @@
+"""The launcher `local`: an attempt is a process of this machine, in a session of its own.
+
+It is no part of the server: it holds none of its files, hears none of its signals, and goes on when the server is
+killed. It gets those environment variables that a computation needs, and not the server's secrets. Whatever it starts
+has the order's token in its environment, and that is how all of it is found and killed: a process id can be another
+process's by now, and PyTorch puts its workers into sessions of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from glassbox.errors import BadInput
+from glassbox.workshop.jobs.attempt_process import MODULE, TOKEN_VARIABLE, arguments, output_file
+from glassbox.workshop.jobs.launchers.interface import AttemptOrder, Condition, Handle, Launcher
+from glassbox.workspace.faults import disk_faults_as_bad_input
+from glassbox.workspace.processes import Process
+
+if TYPE_CHECKING:
+    import psutil
+
+_KEPT = {
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT",
+    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LD_PRELOAD", "VIRTUAL_ENV", "CC", "CXX", "HF_HOME", "HF_HUB_CACHE",
+    "HF_HUB_OFFLINE", "HF_ENDPOINT", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY",
+    "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+}  # fmt: skip
+_KEPT_BEGINNINGS = (
+    "LC_", "XDG_", "PYTHON", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_",
+    "TORCH", "TRITON_", "COVERAGE_",
+)  # fmt: skip
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+_KILLING = 10.0  # seconds until the system must have ended what was killed
+
+
+class LocalLauncher(Launcher):
+    """One process."""
+
+    name = "local"
+
+    def __init__(self) -> None:
+        self._children: dict[str, subprocess.Popen[bytes]] = {}  # by token: those that this server started itself
+        self._lock = threading.Lock()
+
+    def start(self, order: AttemptOrder) -> Handle:
+        self._check(order)
+        with disk_faults_as_bad_input(order.run_folder), output_file(order.run_folder, order.attempt).open("ab") as log:
+            try:
+                child = subprocess.Popen(
+                    self._command(order),
+                    env=environment(order, os.environ) | self._variables(order),
+                    cwd=order.workspace,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            except (BlockingIOError, MemoryError) as error:
+                raise BadInput(
+                    f"This machine starts no more processes ({error}).", "Let other runs end first, then try again."
+                ) from error
+        with self._lock:
+            self._children[order.token] = child
+        return self._handle(order, child.pid)
+
+    def find(self, order: AttemptOrder) -> Handle | None:
+        first = min(_bearers(order.token), key=lambda process: process.create_time(), default=None)
+        return None if first is None else self._handle(order, first.pid)
+
+    def look(self, handle: Handle) -> Condition:
+        with self._lock:
+            child = self._children.get(handle.order.token)
+        code = None if child is None else child.poll()
+        process = Process.model_validate(handle.place["process"])
+        alive = process.is_alive()
+        if alive is None:
+            return Condition("unknown")
+        if (alive and code is None) or any(_bearers(handle.order.token)):
+            return Condition("alive")
+        return Condition("gone", code)
+
+    def kill(self, handle: Handle) -> None:
+        deadline = time.monotonic() + _KILLING
+        while (bearers := list(_bearers(handle.order.token))) and time.monotonic() < deadline:
+            for bearer in bearers:
+                _kill(bearer)
+            time.sleep(0.01)
+
+    def _check(self, order: AttemptOrder) -> None:
+        """Raises BadInput for what this launcher can't start."""
+        if order.processes > 1:
+            raise BadInput(
+                f"The launcher {self.name} starts one process, not {order.processes}.",
+                "Choose the launcher torchrun, or ray.",
+            )
+
+    def _command(self, order: AttemptOrder) -> list[str]:
+        return [sys.executable, "-m", MODULE, *arguments(order)]
+
+    def _variables(self, order: AttemptOrder) -> dict[str, str]:
+        """What its processes find in their environment besides."""
+        return {}
+
+    def _handle(self, order: AttemptOrder, pid: int) -> Handle:
+        return Handle(launcher=self.name, order=order, place={"process": Process.of(pid).model_dump()})
+
+
+def environment(order: AttemptOrder, own: Mapping[str, str]) -> dict[str, str]:
+    """What an attempt's process finds in its environment, of a server's `own` and by its order."""
+    kept = {name: value for name, value in own.items() if name in _KEPT or name.startswith(_KEPT_BEGINNINGS)}
+    kept |= dict.fromkeys(_THREAD_VARIABLES, str(order.threads))
+    if order.gpus is not None:
+        kept["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, order.gpus))
+    # Modules come from where they are installed, never from the folder that it happens to work in.
+    return kept | {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", TOKEN_VARIABLE: order.token}
+
+
+def _bearers(token: str) -> Iterator[psutil.Process]:
+    """The living processes with this token in their environment."""
+    import psutil
+
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(TOKEN_VARIABLE) == token and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+        except (psutil.Error, OSError):
+            continue  # gone meanwhile, or somebody else's
+
+
+def _kill(process: psutil.Process) -> None:
+    import psutil
+
+    try:
+        process.kill()  # it looks at the start time first: the id may be another process's by now
+    except psutil.NoSuchProcess:
+        return
