@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from glassbox.engines.tensors.step import Step
+from glassbox.engines.tensors.step import Copies, Step
 from glassbox.engines.tensors.transformer import Transformer
 from glassbox.generation import Likelihood, Piece
 from glassbox.generation.likelihood import likelihoods
@@ -59,7 +59,8 @@ class Batch:
         self._readings: deque[Reading] = deque()  # each in its turn gets a chunk read
         self._writing: list[Request] = []  # in the order of the slots' rows
         self._choosing: Choosing | None = None  # for those who write, until they change
-        self._steps: dict[int, Step] = {}
+        self._steps: dict[int, Step] = {}  # by the number of rows, all with the same copy of the weights
+        self._copies = Copies()
 
     @property
     def busy(self) -> int:
@@ -223,7 +224,7 @@ class Batch:
         """The model prepared for as many rows as there are."""
         rows = len(self._writing)
         if rows not in self._steps:
-            self._steps[rows] = Step(self._model, rows)
+            self._steps[rows] = Step(self._model, rows, self._copies)
         return self._steps[rows]
 
     def _likelihoods(self, logits: Tensor, chosen: Tensor) -> dict[int, Likelihood]:

@@ -65,13 +65,27 @@ class _Now:
 _Part = Callable[[Tensor, _Now, int], Tensor]  # of the stream, what the step shares, and the layer
 
 
+class Copies:
+    """The matrices of one model as the kernels read them: each copied once, for steps of any batch size."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[object, ...], Tensor] = {}
+
+    def of(self, weight: Tensor, make: Function) -> Tensor:
+        """`make(weight)`, from the first time it was asked for. The weight must not move or change."""
+        key = (make, weight.data_ptr(), weight.shape)
+        if key not in self._made:
+            self._made[key] = make(weight.detach())
+        return self._made[key]
+
+
 class Step:
     """A model prepared to read one token of each of `batch` sequences at a time.
 
-    It holds a copy of the weights: when they change, make another.
+    It holds a copy of the weights, which steps of other batch sizes may share: when they change, make another.
     """
 
-    def __init__(self, model: Transformer, batch: int) -> None:
+    def __init__(self, model: Transformer, batch: int, copies: Copies | None = None) -> None:
         self.model = model
         self.spec = model.spec
         self.batch = batch
@@ -79,10 +93,13 @@ class Step:
         self._positions = None if model.embedding.positions is None else model.embedding.positions.detach()
         small = count_parameters(model.spec).total <= SMALL_MODEL
         can_reorder = _can_reorder(self._embedding)
+        held = Copies() if copies is None else copies
 
         def linear(weight: Tensor, *rest: Any) -> Function:
             lean = small and (batch < FEW_SEQUENCES or batch * weight.numel() <= SMALL_PRODUCT)
-            return (_transposed_linear if lean or not can_reorder else _reordered_linear)(weight, *rest)
+            if lean or not can_reorder:
+                return _transposed_linear(held.of(weight, _transposed), *rest)
+            return _reordered_linear(held.of(weight, _reordered), *rest)
 
         with torch.inference_mode():
             self._embedding_norm = _norm(model.embedding_norm, self._embedding)
@@ -357,9 +374,13 @@ def _inverse_root_mean_square(width: int, epsilon: float, like: Tensor) -> Funct
     return scale
 
 
-def _transposed_linear(weight: Tensor, bias: Tensor | None, activation: Function | None = None) -> Function:
+def _transposed(weight: Tensor) -> Tensor:
+    """(outputs, inputs) -> (inputs, outputs)"""
+    return weight.t().contiguous()
+
+
+def _transposed_linear(matrix: Tensor, bias: Tensor | None, activation: Function | None = None) -> Function:
     """y = x W^T + b through a copy of W that lies as the kernel reads it."""
-    matrix = weight.detach().t().contiguous()  # (inputs, outputs)
     if bias is None:
         product: Function = lambda x: torch.mm(x, matrix)  # noqa: E731  (one of two, chosen here)
     else:
@@ -368,11 +389,14 @@ def _transposed_linear(weight: Tensor, bias: Tensor | None, activation: Function
     return product if activation is None else lambda x: activation(product(x))
 
 
-def _reordered_linear(weight: Tensor, bias: Tensor | None, activation: Function | None = None) -> Function:
+def _reordered(weight: Tensor) -> Tensor:
+    """As oneDNN's kernels read it."""
+    return torch.ops.mkldnn._reorder_linear_weight(weight)
+
+
+def _reordered_linear(matrix: Tensor, bias: Tensor | None, activation: Function | None = None) -> Function:
     """The same through oneDNN."""
-    operators = torch.ops.mkldnn
-    matrix = operators._reorder_linear_weight(weight.detach())
-    linear, offset = operators._linear_pointwise, None if bias is None else bias.detach()
+    linear, offset = torch.ops.mkldnn._linear_pointwise, None if bias is None else bias.detach()
     if activation in FUSED_ACTIVATIONS:
         algorithm = FUSED_ACTIVATIONS[activation]
         return lambda x: linear(x, matrix, offset, "gelu", [], algorithm)
