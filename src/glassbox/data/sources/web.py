@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from http.client import HTTPException
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from glassbox.data.documents import Document
+from glassbox.data.fetching import INTERNET, Outside, fetch_bytes
 from glassbox.errors import BadInput
 
 
@@ -38,23 +35,15 @@ WEB_CORPORA = {
     ),
 }
 
-SECONDS = 60.0
-"""A download may take this long in all, and no wait for the next bytes more than a fourth of it."""
 
-Opener = Callable[..., Any]
-
-
-class _StayOnHttps(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if not newurl.startswith("https://"):
-            raise BadInput(f"{req.full_url} leads on to {newurl}, which isn't https.", "Fetch the file by hand.")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def web_documents(name: str, open_url: Opener | None = None) -> Iterator[Document]:
+def web_documents(name: str, outside: Outside = INTERNET) -> Iterator[Document]:
     """The documents of a corpus in WEB_CORPORA. Raises BadInput without a network, and if other bytes come."""
     corpus = WEB_CORPORA[name]
-    data = fetch(corpus.url, corpus.size, open_url=open_url)
+    try:
+        data = fetch_bytes(corpus.url, largest=corpus.size, outside=outside)
+    except BadInput as error:
+        remedy = "Collect a source that needs no network: python-docs, python-source, names, files."
+        raise BadInput(error.problem, remedy) from error
     found = hashlib.sha256(data).hexdigest()
     if found != corpus.sha256:
         raise BadInput(
@@ -69,33 +58,3 @@ def web_documents(name: str, open_url: Opener | None = None) -> Iterator[Documen
                 yield Document(line, corpus.url)
     else:
         yield Document(text, corpus.url)
-
-
-def fetch(url: str, largest: int, *, seconds: float = SECONDS, open_url: Opener | None = None) -> bytes:
-    """The bytes at an https address, at most `largest` of them, within `seconds`. Raises BadInput otherwise.
-
-    open_url: called with the address and timeout=, as `urllib.request.urlopen` is.
-    """
-    if not url.startswith("https://"):
-        raise BadInput(f"{url} isn't an https address.", "Give one that is.")
-    deadline = time.monotonic() + seconds
-    data = bytearray()
-    try:
-        open_url = open_url or urllib.request.build_opener(_StayOnHttps).open
-        with open_url(url, timeout=seconds / 4) as response:
-            while piece := response.read1(2**16):
-                data += piece
-                if len(data) > largest:
-                    raise BadInput(
-                        f"{url} sends more than the {largest:,} bytes expected.",
-                        "Fetch the file by hand and look at it.",
-                    )
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"it took more than {seconds:g} seconds")
-    except (OSError, HTTPException) as error:  # urllib's URLError and a timeout are OSErrors
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise BadInput(
-            f"{url} could not be fetched: {reason}.",
-            "Check the network, or collect a source that needs none: python-docs, python-source, names, files.",
-        ) from error
-    return bytes(data)
