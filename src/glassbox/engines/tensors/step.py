@@ -13,6 +13,7 @@ Two ways of multiplying by a matrix, whichever is faster for its size:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,14 +70,16 @@ class Copies:
     """The matrices of one model as the kernels read them: each copied once, for steps of any batch size."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[object, ...], Tensor] = {}
+        self._made: dict[tuple[int, Function], Tensor] = {}
 
-    def of(self, weight: Tensor, make: Function) -> Tensor:
-        """`make(weight)`, from the first time it was asked for. The weight must not move or change."""
-        key = (make, weight.data_ptr(), weight.shape)
-        if key not in self._made:
-            self._made[key] = make(weight.detach())
-        return self._made[key]
+    def of(self, number: int, weight: Tensor, make: Function) -> Tensor:
+        """`make(weight)`, from the first time on that the matrix of this number was asked for.
+
+        It is known by its number because a quantised weight is another tensor each time.
+        """
+        if (number, make) not in self._made:
+            self._made[number, make] = make(weight.detach())
+        return self._made[number, make]
 
 
 class Step:
@@ -89,17 +92,18 @@ class Step:
         self.model = model
         self.spec = model.spec
         self.batch = batch
-        self._embedding = model.embedding.tokens.detach()
+        held = Copies() if copies is None else copies
+        self._embedding = held.of(0, model.embedding.tokens, Tensor.detach)
         self._positions = None if model.embedding.positions is None else model.embedding.positions.detach()
         small = count_parameters(model.spec).total <= SMALL_MODEL
         can_reorder = _can_reorder(self._embedding)
-        held = Copies() if copies is None else copies
+        numbers = itertools.count(1)  # every step of a model asks for its matrices in the same order
 
         def linear(weight: Tensor, *rest: Any) -> Function:
             lean = small and (batch < FEW_SEQUENCES or batch * weight.numel() <= SMALL_PRODUCT)
             if lean or not can_reorder:
-                return _transposed_linear(held.of(weight, _transposed), *rest)
-            return _reordered_linear(held.of(weight, _reordered), *rest)
+                return _transposed_linear(held.of(next(numbers), weight, _transposed), *rest)
+            return _reordered_linear(held.of(next(numbers), weight, _reordered), *rest)
 
         with torch.inference_mode():
             self._embedding_norm = _norm(model.embedding_norm, self._embedding)
