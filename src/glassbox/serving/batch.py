@@ -21,7 +21,7 @@ from glassbox.generation import Likelihood, Piece
 from glassbox.generation.likelihood import likelihoods
 from glassbox.serving.choosing import Choosing
 from glassbox.serving.prefixes import Prefixes
-from glassbox.serving.reading import Reading, chunk_tokens
+from glassbox.serving.reading import Reading
 from glassbox.serving.requests import Failure, Request
 from glassbox.serving.slots import Slots
 
@@ -44,16 +44,18 @@ class Counts:
 class Batch:
     """At most `rows` requests of one decoder. Knows no threads: everything happens in the call that asks for it.
 
+    chunk: how many tokens of prompts are read in a round.
+
     To be used in inference mode, and with a model whose weights don't change.
     """
 
-    def __init__(self, model: Transformer, rows: int) -> None:
+    def __init__(self, model: Transformer, rows: int, chunk: int) -> None:
         self.rows = rows
         self.counts = Counts()
         self.faults = 0  # since anything succeeded
         self._model = model.eval()  # no dropout
         self._like = model.embedding.tokens
-        self._chunk = chunk_tokens(model.spec)
+        self._chunk = chunk
         self._slots = Slots(model.spec, rows, like=self._like)
         self._prefixes = Prefixes()
         self._readings: deque[Reading] = deque()  # each in its turn gets a chunk read
@@ -81,12 +83,11 @@ class Batch:
                 together.append(request)
         self._begin_together(together)
 
-    def round(self) -> bool:
+    def round(self) -> None:
         """Read a chunk of the reading whose turn it is, and write one token of each answer.
 
-        A fault ends the requests that it was about, and no others. Returns whether anything was delivered.
+        A fault ends the requests that it was about, and no others.
         """
-        delivered = self.counts.written + self.counts.failed
         if self._readings:
             reading = self._readings.popleft()
             try:
@@ -101,7 +102,6 @@ class Batch:
         except Exception as error:  # as above; what the rows hold isn't known any more
             self.faults += 1
             self.fail(self._drop_writing(), error)
-        return self.counts.written + self.counts.failed > delivered
 
     def give_up(self, error: Exception) -> None:
         """Drop everything; whoever waits hears a Failure."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -17,6 +17,7 @@ from glassbox.engines.tensors.transformer import Transformer
 from glassbox.errors import BadInput
 from glassbox.generation import Answer, Decoding
 from glassbox.serving.batch import Batch
+from glassbox.serving.reading import chunk_tokens
 from glassbox.serving.requests import Closed, Deliver, Failure, Full, Load, Request, Ticket
 from glassbox.tokenizers import Tokenizer
 
@@ -29,8 +30,6 @@ class ContinuousBatcher:
     """Answers many requests with one model at once.
 
     rows:      requests that are read and written at a time. waiting: how many may wait for a row.
-    delivered: called by the worker after each round that delivered anything, so that a listener may be woken once
-               for all pieces of a step.
 
     Raises BadInput for a model that doesn't continue text, and for numbers below 1.
     """
@@ -42,7 +41,6 @@ class ContinuousBatcher:
         *,
         rows: int = 16,
         waiting: int = 256,
-        delivered: Callable[[], None] | None = None,
     ) -> None:
         if model.spec.kind != "decoder" or model.spec.head != "language":
             raise BadInput(
@@ -55,9 +53,8 @@ class ContinuousBatcher:
                 raise BadInput(f"{name} is {number}.", "Set it to at least 1.")
         self._spec = model.spec
         self._tokenizer = tokenizer
-        self._batch = Batch(model, rows)
+        self._batch = Batch(model, rows, chunk_tokens(model.spec))
         self._may_wait = waiting
-        self._delivered = delivered
         self._waiting: deque[Request] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -145,8 +142,7 @@ class ContinuousBatcher:
     def _work(self) -> None:
         try:
             while self._admit():
-                if self._batch.round() and self._delivered is not None:
-                    self._delivered()
+                self._batch.round()
                 if self._batch.faults >= FAULTS_IN_A_ROW:
                     raise RuntimeError(f"{FAULTS_IN_A_ROW} faults in a row")
             self._end(Closed("The model was shut down."))
@@ -173,5 +169,3 @@ class ContinuousBatcher:
             self._waiting.clear()
         self._batch.give_up(error)
         self._batch.fail(waiting, error)
-        if self._delivered is not None:
-            self._delivered()
