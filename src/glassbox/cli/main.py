@@ -31,6 +31,7 @@ GROUPS = {
 COMMANDS: dict[str, tuple[str, str]] = {
     "quickstart": ("glassbox.cli.quickstart:command", "Build a first model, from raw text to samples."),
     "microgpt": ("glassbox.cli.microgpt:command", "Train a tiny GPT on names and write new ones, with any engine."),
+    "serve-model": ("glassbox.cli.serve_model:command", "Serve a model over HTTP: OpenAI's API, and what it computes."),
     "workshop": ("glassbox.cli.workshop:command", "Serve all of it to the browser, and to programs over HTTP."),
     "workshop-link": ("glassbox.cli.workshop:link", "Another address that lets one browser into the workshop."),
 }

@@ -1,0 +1,81 @@
+"""From the thread that writes to the loop that sends: the pieces of one request's answers.
+
+A small model writes thousands of tokens a second, and to wake the loop for each would cost more than writing them. So
+the loop is woken for what somebody waits for, and what comes while a piece is being sent is taken along with the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+
+from glassbox.generation import Piece
+from glassbox.serving.requests import Failure
+
+PAUSE = 0.02  # seconds between parts of a stream: as often as an eye can follow
+
+
+class Inbox:
+    """Pieces of several answers, each with the number of its answer; made in the loop that reads it.
+
+    stream:      wake whoever reads for the first of what has come, else only when an answer has ended.
+    first, last: when the first and the last piece came, by `time.monotonic`; None before.
+    """
+
+    def __init__(self, answers: int, *, stream: bool) -> None:
+        self.first: float | None = None
+        self.last: float | None = None
+        self._stream = stream
+        self._unfinished = answers
+        self._pieces: deque[tuple[int, Piece | Failure]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._something = asyncio.Event()
+        self._awaited = False
+
+    def deliver(self, number: int, piece: Piece | Failure) -> None:
+        """Called by the thread that writes."""
+        self.last = time.monotonic()
+        if self.first is None:
+            self.first = self.last
+        self._pieces.append((number, piece))
+        ends = isinstance(piece, Failure) or piece.finish is not None
+        if self._awaited and (self._stream or ends):
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+                self._loop.call_soon_threadsafe(self._something.set)
+
+    async def batches(self) -> AsyncIterator[list[tuple[int, Piece]]]:
+        """All that has come, again and again, until every answer has ended. Raises `Failed`."""
+        while self._unfinished:
+            await self._arrival()
+            batch: list[tuple[int, Piece]] = []
+            while self._pieces:
+                number, piece = self._pieces.popleft()
+                batch.append((number, self._taken(piece)))
+            if batch:
+                yield batch
+            if self._unfinished and self._stream:
+                await asyncio.sleep(PAUSE)
+
+    async def _arrival(self) -> None:
+        self._awaited = True  # from here on the thread that writes wakes us
+        if not self._pieces:
+            await self._something.wait()
+        self._awaited = False
+        self._something.clear()
+
+    def _taken(self, piece: Piece | Failure) -> Piece:
+        if isinstance(piece, Failure):
+            raise Failed(piece)
+        self._unfinished -= piece.finish is not None
+        return piece
+
+
+class Failed(Exception):  # noqa: N818  (it reads as what happened: "raise Failed")
+    """The model failed while it wrote."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.problem)
+        self.failure = failure

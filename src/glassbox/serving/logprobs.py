@@ -1,0 +1,79 @@
+"""Log-probabilities in OpenAI's two shapes: that of chats, and the older one of completions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from glassbox.generation import Likelihood, Piece
+from glassbox.serving.protocol.chat import Logprobs, TokenLogprob, TopLogprob
+from glassbox.serving.protocol.completions import CompletionLogprobs
+from glassbox.tokenizers import Tokenizer
+
+LOWEST = -9999.0  # JSON has no infinity
+
+
+def chat_logprobs(pieces: Sequence[Piece], tokenizer: Tokenizer) -> Logprobs:
+    """Of every token but an end token, which stands for no text."""
+    return Logprobs(
+        content=[
+            TokenLogprob(
+                **_entry(piece.id, piece.likelihood.log_probability, tokenizer),
+                top_logprobs=[TopLogprob(**_entry(*other, tokenizer)) for other in piece.likelihood.alternatives],
+            )
+            for piece in pieces
+            if piece.likelihood is not None and piece.finish != "end"
+        ]
+    )
+
+
+def _entry(id: int, log_probability: float, tokenizer: Tokenizer) -> dict[str, Any]:
+    spelled = tokenizer.token_bytes(id)
+    return {
+        "token": spelled.decode(errors="replace"),
+        "logprob": max(log_probability, LOWEST),
+        "bytes": list(spelled),
+    }
+
+
+class CompletionTable:
+    """Gathers the rows of one completion; `text_offset` counts characters of the choice's text, which goes on from part
+    to part of a stream."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._characters = 0
+
+    def rows(self, ids: Sequence[int], likelihoods: Sequence[Likelihood | None]) -> CompletionLogprobs:
+        """None in the place of a likelihood: nothing came before that token."""
+        spelled = [self._tokenizer.token_bytes(id) for id in ids]
+        return CompletionLogprobs(
+            tokens=[_spelling(token) for token in spelled],
+            token_logprobs=[None if one is None else max(one.log_probability, LOWEST) for one in likelihoods],
+            top_logprobs=[None if one is None else self._others(one) for one in likelihoods],
+            text_offset=[self._offset(token) for token in spelled],
+        )
+
+    def of_pieces(self, pieces: Sequence[Piece]) -> CompletionLogprobs:
+        """The rows of what was written, without an end token."""
+        told = [piece for piece in pieces if piece.finish != "end"]
+        return self.rows([piece.id for piece in told], [piece.likelihood for piece in told])
+
+    def _others(self, likelihood: Likelihood) -> dict[str, float]:
+        spell = self._tokenizer.token_bytes
+        return {_spelling(spell(id)): max(log_probability, LOWEST) for id, log_probability in likelihood.alternatives}
+
+    def _offset(self, token: bytes) -> int:
+        """Of the character that the token begins with, or goes on with."""
+        begun = sum(byte & 0xC0 != 0x80 for byte in token)  # a character's first byte is no continuation
+        inside = bool(token) and token[0] & 0xC0 == 0x80
+        offset = self._characters - inside
+        self._characters += begun
+        return offset
+
+
+def _spelling(token: bytes) -> str:
+    try:
+        return token.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token)
