@@ -22,7 +22,7 @@ from glassbox.generation.likelihood import likelihoods
 from glassbox.serving.choosing import Choosing
 from glassbox.serving.prefixes import Prefixes
 from glassbox.serving.reading import Reading
-from glassbox.serving.requests import Failure, Request
+from glassbox.serving.requests import Closed, Failure, Request
 from glassbox.serving.slots import Slots
 
 log = logging.getLogger(__name__)
@@ -66,15 +66,15 @@ class Batch:
 
     @property
     def busy(self) -> int:
-        """Rows that are taken, by requests that are read or written."""
-        return len(self._writing) + sum(len(reading.requests) for reading in self._readings)
+        """Rows that are taken, by requests that are read or written; may be asked from any thread."""
+        return len(self._writing) + sum(len(reading.requests) for reading in list(self._readings))
 
     @property
     def free(self) -> int:
         return self.rows - self.busy
 
     def admit(self, requests: Iterable[Request]) -> None:
-        """Take in new requests, at most `free`."""
+        """Take in new requests, at most `free`: those that nobody has cancelled meanwhile."""
         together: list[Request] = []
         for request in requests:
             if request.cancelled:
@@ -89,13 +89,18 @@ class Batch:
         A fault ends the requests that it was about, and no others.
         """
         if self._readings:
-            reading = self._readings.popleft()
+            reading = self._readings[0]
             try:
-                self._read(reading)
+                done = self._read(reading)
                 self.faults = 0
             except Exception as error:  # whatever it was, those who wait must hear of it, and the others go on
+                done = True
                 self.faults += 1
                 self.fail([request for request in reading.requests if request not in self._writing], error)
+            if done:
+                self._readings.popleft()
+            else:
+                self._readings.rotate(-1)
         try:
             if self._write():
                 self.faults = 0
@@ -113,8 +118,10 @@ class Batch:
         """Tell everyone of these that the answer ends here, and log why, under one id."""
         if not requests:
             return
-        failure = Failure(uuid.uuid4().hex[:12], f"The answer broke off ({type(error).__name__}).")
-        log.error("failure %s ends %d requests", failure.id, len(requests), exc_info=error)
+        expected = isinstance(error, Closed)
+        reason = str(error) if expected else f"The model failed ({type(error).__name__})."
+        failure = Failure(uuid.uuid4().hex[:12], reason)
+        log.error("Failure %s ends %d answers: %s", failure.id, len(requests), error, exc_info=not expected and error)
         for request in requests:
             self.counts.failed += 1
             self._hand_over(request, failure)
@@ -123,14 +130,10 @@ class Batch:
         """Start what isn't read together with others: what others have read before, and what is long."""
         ids = self._to_read(request)
         known = self._prefixes.find(ids)
-        shared = 0 if known is None else known.shape[3]
-        self.counts.reused += shared
-        if shared == len(ids):
-            self._join(request, known)
-        elif shared or len(ids) > self._chunk:
-            self._readings.append(Reading(self._model, [request], [ids], known))
-        else:
+        if known is None and len(ids) <= self._chunk:
             return False
+        self.counts.reused += 0 if known is None else known.shape[3]
+        self._readings.append(Reading(self._model, [request], [ids], known))
         return True
 
     def _begin_together(self, requests: list[Request]) -> None:
@@ -154,19 +157,18 @@ class Batch:
         seen = request.ids if len(request.ids) <= context else request.ids[-max(1, context // 2) :]
         return seen[:-1]
 
-    def _read(self, reading: Reading) -> None:
-        """Read a chunk; those who have been read join those who write."""
+    def _read(self, reading: Reading) -> bool:
+        """Read a chunk; those who have been read join those who write. Returns whether that is done."""
         if all(request.cancelled for request in reading.requests):
             self.counts.cancelled += len(reading.requests)
-            return
+            return True
         self.counts.read += reading.read(max(1, self._chunk // len(reading.requests)))
-        if not reading.done:
-            self._readings.append(reading)
-            return
-        for row, request in enumerate(reading.requests):
-            self._join(request, reading.held(row))
+        if reading.done:
+            for row, request in enumerate(reading.requests):
+                self._join(request, reading.held(row))
+        return reading.done
 
-    def _join(self, request: Request, held: Tensor | None) -> None:
+    def _join(self, request: Request, held: Tensor) -> None:
         self._slots.join(held)
         self._writing.append(request)
         self._choosing = None
@@ -189,8 +191,7 @@ class Batch:
             if self._writing[row].cancelled:
                 self._leave(row)
                 self.counts.cancelled += 1
-        longest = self._slots.longest
-        if longest < context:
+        if self._slots.longest < context:
             return
         for row in reversed(range(len(self._writing))):
             if self._slots.count(row) == context:

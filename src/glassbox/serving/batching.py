@@ -59,6 +59,7 @@ class ContinuousBatcher:
         self._changed = threading.Condition()
         self._closed = False
         self._healthy = True
+        self._gone = 0  # cancelled while they waited
         self._worker: threading.Thread | None = None
 
     def start(self) -> None:
@@ -101,7 +102,7 @@ class ContinuousBatcher:
                 raise Full(len(self._waiting))
             self._waiting.append(request)
             self._changed.notify()
-        return Ticket(request)
+        return Ticket(request, self._forget)
 
     def snapshot(self) -> Load:
         """How busy it is now; may be asked from any thread."""
@@ -116,10 +117,17 @@ class ContinuousBatcher:
             written=counts.written,
             steps=counts.steps,
             finished=counts.finished,
-            cancelled=counts.cancelled,
+            cancelled=counts.cancelled + self._gone,
             failed=counts.failed,
             healthy=self._healthy,
         )
+
+    def _forget(self, request: Request) -> None:
+        """Let a cancelled request wait no longer; if it has been admitted, the worker sees to it."""
+        with self._changed:
+            if request in self._waiting:
+                self._waiting.remove(request)
+                self._gone += 1
 
     def _check(self, prompt: Sequence[int], decoding: Decoding) -> None:
         context, vocabulary = self._spec.context, self._spec.vocabulary_size

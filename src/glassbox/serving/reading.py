@@ -36,30 +36,39 @@ class Reading:
     ) -> None:
         self.requests = list(requests)
         self._model = model
-        self._lengths = [len(row) for row in rows]
-        longest, like = max(self._lengths), model.embedding.tokens
-        ids = [[0] * (longest - len(row)) + list(row) for row in rows]
-        self._tokens = torch.tensor(ids, device=like.device)  # (rows, longest)
-        padding = None
-        if min(self._lengths) < longest:
-            padding = torch.tensor([longest - length for length in self._lengths], device=like.device)
-        self._cache = Cache(model.spec, len(rows), longest, like=like, padding=padding)
-        if known is not None:
-            self._cache.length = known.shape[3]
-            self._cache.store[:, :, 0, :, : known.shape[3]] = known
+        self._rows = rows
+        self._longest = max(map(len, rows))
+        self._known = known
+        self._cache: Cache | None = None  # made for the first chunk, so that who waits for it takes no memory
 
     @property
     def done(self) -> bool:
-        return self._cache.length == self._cache.capacity
+        return self._cache is not None and self._cache.length == self._longest
 
     def read(self, most: int) -> int:
         """Read at most so many tokens of each row; returns how many were read of all of them."""
+        if self._cache is None:
+            self._cache = self._new_cache()
         before = self._cache.length
-        self._model.hidden(self._tokens[:, before : before + most], cache=self._cache)
-        after = self._cache.length
-        padding = (self._cache.capacity - length for length in self._lengths)
-        return sum(after - max(before, min(after, first)) for first in padding)
+        after = min(before + most, self._longest)
+        if before == after:  # all of it is known
+            return 0
+        rows = [[0] * (self._longest - len(row)) + list(row) for row in self._rows]  # padded on the left
+        tokens = torch.tensor([row[before:after] for row in rows], device=self._cache.store.device)
+        self._model.hidden(tokens, cache=self._cache)
+        return sum(after - max(before, min(after, self._longest - len(row))) for row in self._rows)
 
     def held(self, row: int) -> Tensor:
         """What a row has become: (layers, 2, key_value_heads, tokens, head_width)."""
-        return self._cache.store[:, :, row, :, self._cache.capacity - self._lengths[row] :]
+        assert self._cache is not None, "nothing has been read"
+        return self._cache.store[:, :, row, :, self._longest - len(self._rows[row]) :]
+
+    def _new_cache(self) -> Cache:
+        like = self._model.embedding.tokens
+        hidden = [self._longest - len(row) for row in self._rows]
+        padding = torch.tensor(hidden, device=like.device) if any(hidden) else None
+        cache = Cache(self._model.spec, len(self._rows), self._longest, like=like, padding=padding)
+        if self._known is not None:
+            cache.length = self._known.shape[3]
+            cache.store[:, :, 0, :, : cache.length] = self._known
+        return cache

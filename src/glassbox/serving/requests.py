@@ -56,12 +56,14 @@ class Request:
 class Ticket:
     """What whoever submitted a request holds of it."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, forget: Callable[[Request], None]) -> None:
         self._request = request
+        self._forget = forget
 
     def cancel(self) -> None:
-        """Nobody listens any more: its row is free at the next step, and nothing more is delivered from then on."""
+        """Nobody listens any more: its row is free at the next step, and from then on nothing is delivered."""
         self._request.cancelled = True
+        self._forget(self._request)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,16 +50,15 @@ class Slots:
             return self._cache.length
         return self._end - min(self._starts, default=self._end)
 
-    def join(self, held: Tensor | None) -> None:
-        """Take a row in behind the others: (layers, 2, key_value_heads, tokens, head_width), None: it holds nothing."""
+    def join(self, held: Tensor) -> None:
+        """Take a row in behind the others: (layers, 2, key_value_heads, tokens, head_width), of 0 tokens or more."""
         self._settle()
-        count = 0 if held is None else held.shape[3]
+        count = held.shape[3]
         self._fit(count)
         row, start = len(self._starts), self._end - count
         # Whoever had these slots before may have left what is no number, and hidden by a weight of 0 it would count.
         self._store[:, :, row, :, :start] = 0
-        if held is not None:
-            self._store[:, :, row, :, start : self._end] = held
+        self._store[:, :, row, :, start : self._end] = held
         self._starts.append(start)
 
     def leave(self, row: int) -> None:
