@@ -11,6 +11,7 @@ from glassbox.workshop.accounts.users import User
 from glassbox.workshop.state import Workshop
 
 ADDRESS = "http://127.0.0.1:8000"
+SOCKET_ADDRESS = "ws://127.0.0.1:8000"
 
 
 class People:

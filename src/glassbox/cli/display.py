@@ -130,7 +130,8 @@ class _LivePlot:
 
     def drawn(self, width: int, height: int) -> Text | None:
         """A picture that leaves room for the lines below; none where the terminal is too low, or before two steps."""
-        from glassbox.cli.plot import HEIGHT, WIDEST, curves, losses, plot
+        from glassbox.cli.plot import HEIGHT, WIDEST, plot
+        from glassbox.workspace.curves import curves, losses
 
         rows = min(HEIGHT, height - _LINES_BELOW)
         now, count = time.monotonic(), len(self._events)

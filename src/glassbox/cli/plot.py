@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
 from glassbox.cli.numbers import measured, number
-from glassbox.workspace.events import Event
+from glassbox.workspace.curves import Curve, thinned
 
-Curve = list[tuple[int, float]]
 _COLOURS = ("red", "cyan", "yellow", "green", "blue", "magenta")
 HEIGHT = 18
 WIDEST = 100
 _DASH = 3  # cells: where curves lie on one another, so long is each on top before the next
 _OUTSIDE = 12  # cells of a row that the axis takes, about
-
-
-def curves(events: Iterable[Event]) -> dict[str, Curve]:
-    """Every metric by name, as (step, value). Of a step that was done again after a resume, the last value stays."""
-    found: dict[str, dict[int, float]] = {}
-    for event in events:
-        if event.kind == "metrics":
-            for name, value in event.fields["values"].items():
-                found.setdefault(name, {})[event.fields["step"]] = value
-    return {name: sorted(points.items()) for name, points in found.items()}
-
-
-def losses(found: dict[str, Curve]) -> dict[str, Curve]:
-    """Those metrics that are losses."""
-    return {name: curve for name, curve in found.items() if name == "loss" or name.endswith("_loss")}
 
 
 def plot(chosen: dict[str, Curve], *, width: int, colour: bool, height: int = HEIGHT) -> Text | None:
@@ -49,21 +32,9 @@ def plot(chosen: dict[str, Curve], *, width: int, colour: bool, height: int = HE
         text.append("— ", _COLOURS[place % len(_COLOURS)] if colour else "")
         text.append(f"{name.replace('_', ' ')} {measured(curve[-1][1])}    ")
     text.append("\n")
-    thinned = [_thinned(curve, width) for curve in drawn.values()]
-    text.append_text(Text.from_ansi(_canvas(thinned, width, height, colour=colour)))
+    shown = [thinned(curve, 4 * width) for curve in drawn.values()]  # of each half cell the lowest and the highest
+    text.append_text(Text.from_ansi(_canvas(shown, width, height, colour=colour)))
     return text
-
-
-def _thinned(curve: Curve, width: int) -> Curve:
-    """No more points than can be told apart: of each half cell the lowest and the highest, in their order."""
-    groups = 2 * width
-    if len(curve) <= 2 * groups:
-        return curve
-    bounds = [len(curve) * place // groups for place in range(groups + 1)]
-    kept = {0, len(curve) - 1}
-    for begin, end in itertools.pairwise(bounds):
-        kept |= {pick(range(begin, end), key=lambda place: curve[place][1]) for pick in (min, max)}
-    return [curve[place] for place in sorted(kept)]
 
 
 def _canvas(drawn: Sequence[Curve], width: int, height: int, *, colour: bool) -> str:

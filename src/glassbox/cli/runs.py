@@ -110,7 +110,8 @@ def plot_metrics(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Draw the metrics of a run over its steps."""
-    from glassbox.cli.plot import WIDEST, curves, losses, plot
+    from glassbox.cli.plot import WIDEST, plot
+    from glassbox.workspace.curves import curves, losses
 
     run = _run(Workspace(workspace), run_id)
     found = curves(run.events)

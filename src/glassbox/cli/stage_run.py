@@ -10,13 +10,14 @@ import typer
 from glassbox.cli.display import Display
 from glassbox.cli.errors import INTERRUPTED
 from glassbox.cli.output import print_json, say, standard_error, standard_output
-from glassbox.cli.plot import WIDEST, curves, losses, plot
+from glassbox.cli.plot import WIDEST, plot
 from glassbox.cli.tables import facts_table
 from glassbox.stages.execution import Outcome, execute, resume
 from glassbox.stages.inputs import resolve_inputs
 from glassbox.stages.interface import Stage, StageSettings, Watcher
 from glassbox.stages.stopping import StopRequest
 from glassbox.workspace import Workspace
+from glassbox.workspace.curves import curves, losses
 
 
 def run_stage(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from glassbox.cli.numbers import measured
-from glassbox.cli.plot import WIDEST, curves, losses, plot
+from glassbox.cli.plot import WIDEST, plot
 from glassbox.cli.tables import listing
 from glassbox.stages.execution import Outcome
+from glassbox.workspace.curves import curves, losses
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -19,11 +19,11 @@ from glassbox.workshop.access.guards import guard
 from glassbox.workshop.access.headers import SecurityHeaders
 from glassbox.workshop.problems import ProblemDetails, tell_problems
 from glassbox.workshop.requests import Requests
-from glassbox.workshop.routes import documentation, health, pages, sessions
+from glassbox.workshop.routes import documentation, health, live, pages, sessions
 from glassbox.workshop.settings import WorkshopSettings
 from glassbox.workshop.state import Workshop
 
-ROUTERS = (pages.router, documentation.router, health.router, sessions.router)
+ROUTERS = (pages.router, documentation.router, health.router, sessions.router, live.router)
 
 _PROBLEM = {"model": ProblemDetails, "description": "What was expected, what came, and what to do."}
 

@@ -12,6 +12,8 @@ from glassbox.workshop.accounts.keys import ApiKeys
 from glassbox.workshop.accounts.sessions import Sessions
 from glassbox.workshop.accounts.users import Users
 from glassbox.workshop.database import Database
+from glassbox.workshop.live.run_curves import RunCurves
+from glassbox.workshop.live.watching import Watching
 from glassbox.workshop.settings import DATABASE_VARIABLE, WorkshopSettings
 from glassbox.workspace import Workspace
 
@@ -30,6 +32,8 @@ class Workshop:
         self.users = Users(self.database)
         self.sessions = Sessions(self.database)
         self.keys = ApiKeys(self.database)
+        self.watching = Watching()
+        self.run_curves = RunCurves()
         if settings.people == "one":
             if not settings.is_loopback:
                 raise BadInput(

@@ -4,12 +4,14 @@
     @allows("member")
     def list_runs(actor: CurrentActor, ...): ...
 
-An endpoint without `@allows` answers nobody; a test walks all routes and compares them with a table.
+An endpoint without `@allows` answers nobody; a test walks all routes and compares them with the table in
+docs/security.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
 from fastapi import Depends, WebSocketException
@@ -18,6 +20,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 from starlette.concurrency import run_in_threadpool
 
 from glassbox.workshop.access.actor import Actor, Role, Scope
+from glassbox.workshop.accounts.users import LOCAL_USER
 from glassbox.workshop.problems import Forbidden, NotLoggedIn, Problem
 from glassbox.workshop.state import Workshop, workshop_of
 
@@ -27,19 +30,30 @@ NOT_LOGGED_IN, NOT_ALLOWED = 4401, 4403  # how a WebSocket is closed
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
 
 
+@dataclass(frozen=True)
 class Access:
     """Whom an endpoint allows: everyone, or people of at least a role, with a session or a key of the scope."""
 
-    def __init__(self, role: Role | Literal["everyone"], scope: Scope) -> None:
-        self.role: Role | Literal["everyone"] = role
-        self.scope: Scope = scope
+    role: Role | Literal["everyone"]
+    scope: Scope
+    by_session: bool
+    is_noted: bool
 
 
-def allows(role: Role | Literal["everyone"], *, scope: Scope = "workshop") -> Callable[[_Endpoint], _Endpoint]:
-    """Say whom an endpoint allows. A key of scope `models` opens only endpoints that say `scope="models"`."""
+def allows(
+    role: Role | Literal["everyone"], *, scope: Scope = "workshop", by_session: bool = False, noted: bool = True
+) -> Callable[[_Endpoint], _Endpoint]:
+    """Say whom an endpoint allows.
+
+    scope:      a key of scope `models` opens only endpoints that say `scope="models"`.
+    by_session: no key opens it. For what would let a key that leaked make more keys, or take an account over.
+    noted:      False keeps it out of the audit log: what is sent in many small pieces, or changes nothing. Requests
+                that change something are noted otherwise, but for those of scope `models`, which usage counts.
+    """
 
     def mark(endpoint: _Endpoint) -> _Endpoint:
-        endpoint.__allows__ = Access(role, scope)  # pyright: ignore[reportFunctionMemberAccess]  (read by `access_of`)
+        access = Access(role, scope, by_session, noted and scope != "models")
+        endpoint.__allows__ = access  # pyright: ignore[reportFunctionMemberAccess]  (read by `access_of`)
         return endpoint
 
     return mark
@@ -53,7 +67,7 @@ def access_of(endpoint: object) -> Access | None:
 async def guard(connection: HTTPConnection) -> None:
     """The root dependency: finds out who asks, and lets only those through whom the endpoint allows."""
     try:
-        connection.state.actor = await _admitted(connection)
+        await _admit(connection)
     except Problem as problem:
         if connection.scope["type"] == "websocket":
             code = NOT_LOGGED_IN if isinstance(problem, NotLoggedIn) else NOT_ALLOWED
@@ -61,22 +75,22 @@ async def guard(connection: HTTPConnection) -> None:
         raise
 
 
-async def _admitted(connection: HTTPConnection) -> Actor | None:
+async def _admit(connection: HTTPConnection) -> None:
     access = access_of(connection.scope.get("endpoint"))
     if access is None:
         raise Forbidden("Nobody may do this.", "See /docs for what there is.")
-    workshop = workshop_of(connection)
-    actor = await run_in_threadpool(_actor, workshop, connection)
-    role = access.role
-    if role == "everyone":
-        return actor
+    actor = await run_in_threadpool(_actor, workshop_of(connection), connection)
+    connection.state.actor = actor
+    if access.role == "everyone":
+        return
     if actor is None:
         raise NotLoggedIn()
     if actor.scope == "models" and access.scope != "models":
         raise Forbidden("This key opens only the served models.", "Use a key of the scope workshop.")
-    if not actor.is_at_least(role):
-        raise Forbidden(f"This is for the role {role}, and yours is {actor.role}.", "Ask an owner.")
-    return actor
+    if access.by_session and actor.session is None:
+        raise Forbidden("This cannot be done with a key.", "Log in, and do it there.")
+    if not actor.is_at_least(access.role):
+        raise Forbidden(f"This is for the role {access.role}, and yours is {actor.role}.", "Ask an owner.")
 
 
 def _actor(workshop: Workshop, connection: HTTPConnection) -> Actor | None:
@@ -84,12 +98,18 @@ def _actor(workshop: Workshop, connection: HTTPConnection) -> Actor | None:
     scheme, key = get_authorization_scheme_param(connection.headers.get("authorization"))
     if scheme.lower() == "bearer" and key:
         actor = workshop.keys.actor(key)
-        if actor is None:
+        if actor is None or _is_shut(workshop, actor):
             raise NotLoggedIn("This API key is unknown, expired or withdrawn.", "Send another, or make a new one.")
         return actor
     if token := connection.cookies.get(SESSION_COOKIE):
-        return workshop.sessions.actor(token)
+        actor = workshop.sessions.actor(token)
+        return None if actor is None or _is_shut(workshop, actor) else actor
     return None
+
+
+def _is_shut(workshop: Workshop, actor: Actor) -> bool:
+    """Where many people come in, the one without a password doesn't: they were whoever sat at the machine."""
+    return workshop.settings.people == "many" and actor.id == LOCAL_USER
 
 
 def _current(connection: HTTPConnection) -> Actor:

@@ -1,0 +1,78 @@
+"""The metrics of a run as curves."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from glassbox.errors import BadInput
+from glassbox.workspace.curves import GrowingCurves, curves, thinned
+from glassbox.workspace.events import EventLog, read_events
+
+numbers = some.floats(allow_nan=False, width=32)
+
+
+@given(some.lists(numbers, min_size=0, max_size=300), some.integers(4, 60))
+def test_a_thinned_curve_keeps_its_ends_its_extremes_and_its_order(values: list[float], points: int):
+    curve = list(enumerate(values))
+    shown = thinned(curve, points)
+    assert len(shown) <= max(points, 0) or shown == curve
+    assert shown == sorted(shown)
+    assert set(shown) <= set(curve)
+    if curve:
+        assert (shown[0], shown[-1]) == (curve[0], curve[-1])
+        for extreme in (min, max):
+            assert extreme(value for _, value in shown) == extreme(values)
+
+
+@given(some.lists(some.tuples(some.integers(0, 30), numbers), max_size=60), some.integers(0, 60))
+def test_a_growing_file_gives_the_same_curves_as_one_that_is_read_whole(
+    tmp_path_factory: pytest.TempPathFactory, told: list[tuple[int, float]], first_part: int
+):
+    path = tmp_path_factory.mktemp("run") / "events.jsonl"
+    growing = GrowingCurves(path)
+    log = EventLog(path, 1)
+    for place, (step, value) in enumerate(told):
+        if place == first_part:
+            growing.update()
+        log.append("metrics", step=step, values={"loss": value, f"metric {step % 2}": step})
+        log.append("log", message='not one: "kind":"metrics"')
+    log.close()
+    assert growing.update() == curves(read_events(path))
+    assert growing.points == sum(map(len, curves(read_events(path)).values()))
+
+
+def test_what_is_no_number_is_told_as_such(tmp_path: Path):
+    log = EventLog(tmp_path / "events.jsonl", 1)
+    log.append("metrics", step=1, values={"loss": math.nan})
+    log.append("metrics", step=2, values={"loss": -math.inf})
+    log.close()
+    curve = GrowingCurves(tmp_path / "events.jsonl").update()["loss"]
+    assert math.isnan(curve[0][1])
+    assert curve[1] == (2, -math.inf)
+
+
+def test_a_line_that_is_still_being_written_waits_for_its_end(tmp_path: Path):
+    path = tmp_path / "events.jsonl"
+    growing = GrowingCurves(path)
+    assert growing.update() == {}
+    line = json.dumps(
+        {"sequence": 0, "time": 1, "attempt": 1, "kind": "metrics", "step": 1, "values": {"loss": 2.5}},
+        separators=(",", ":"),
+    )
+    path.write_text(line[:40])
+    assert growing.update() == {}
+    path.write_text(line + "\n")
+    assert growing.update() == {"loss": [(1, 2.5)]}
+
+
+def test_a_damaged_line_names_its_file(tmp_path: Path):
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"sequence":0,"time":1,"attempt":1,"kind":"metrics","step":}\n')
+    with pytest.raises(BadInput, match=r"events\.jsonl is damaged"):
+        GrowingCurves(path).update()
