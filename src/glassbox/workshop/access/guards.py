@@ -75,6 +75,15 @@ async def guard(connection: HTTPConnection) -> None:
         raise
 
 
+async def is_still_admitted(connection: HTTPConnection) -> bool:
+    """For connections that stay open: would it be let in now?"""
+    try:
+        await _admit(connection)
+    except Problem:
+        return False
+    return True
+
+
 async def _admit(connection: HTTPConnection) -> None:
     access = access_of(connection.scope.get("endpoint"))
     if access is None:
