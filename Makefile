@@ -1,4 +1,4 @@
-# make run    set everything up and build a first language model, from raw text to samples
+# make run    set everything up, build a first language model from raw text to samples, and open the workshop
 # make test   set everything up and check all of it
 #
 # PYTHON=python3.12   another Python (3.11 or newer)
@@ -13,6 +13,7 @@ BIN := $(VENV)/bin
 
 run: $(VENV)/.for-use
 	$(BIN)/glassbox quickstart
+	@if [ -t 0 ]; then exec $(BIN)/glassbox workshop; else echo "Open the workshop with: $(BIN)/glassbox workshop"; fi
 
 test: check
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --cov --cov-report term-missing:skip-covered --cov-fail-under 90

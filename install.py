@@ -5,7 +5,8 @@
 PyTorch comes first and apart, because the build that pip finds by default on Linux brings several gigabytes of CUDA
 libraries, which a machine without a GPU never uses: this asks pip what it would take (without taking it) and goes to
 PyTorch's own index of CPU builds if that would be a CUDA build. `--torch cuda` takes what pip finds.
-`--for-tests` brings a Chromium too: the one on the PATH, else Debian's, else the one that Playwright downloads.
+`--for-tests` brings a Chromium too (the one on the PATH, else Debian's, else the one that Playwright downloads), and
+PostgreSQL's server (the one that is there, else Debian's).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ HERE = Path(__file__).resolve().parent
 OLDEST = (3, 11)
 TORCH = "torch==2.13.0"
 CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
-DEBIAN = ("chromium", "fonts-dejavu-core")
+CHROMIUM = ("chromium", "fonts-dejavu-core")  # Debian's packages
+POSTGRESQL = ("postgresql",)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # tests/browser looks for the same
 
 
@@ -50,6 +52,7 @@ def main() -> None:
     pip(python, "install", TORCH, "--editable", str(HERE), *group, "--constraint", str(HERE / "constraints.txt"))
     if chosen.for_tests:
         install_browser(python)
+        install_postgresql()
 
 
 def torch_index(python: Path, wanted: str) -> list[str]:
@@ -71,14 +74,29 @@ def install_browser(python: Path) -> None:
     if any(shutil.which(name) for name in BROWSERS):
         return
     print("Installing Chromium, for the tests in a browser", flush=True)
+    install_from_debian(*CHROMIUM)
+    if shutil.which("chromium"):
+        return
+    if subprocess.run([python, "-m", "playwright", "install", "chromium"], check=False).returncode:
+        print("No Chromium could be installed: the tests in a browser will be skipped. Install one and run this again.")
+
+
+def install_postgresql() -> None:
+    """A PostgreSQL server, of which the tests of the workshop start one of their own, unless there is one."""
+    if shutil.which("initdb") or any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        return
+    print("Installing PostgreSQL, for the tests of the database", flush=True)
+    install_from_debian(*POSTGRESQL)
+    if not any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        print("PostgreSQL could not be installed: tests on it will be skipped. Install it and run this again.")
+
+
+def install_from_debian(*packages: str) -> None:
+    """Where Debian's packages are, and may be installed."""
     if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
         quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "stdout": subprocess.DEVNULL}
         subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)
-        subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *DEBIAN], check=False, **quiet)
-        if shutil.which("chromium"):
-            return
-    if subprocess.run([python, "-m", "playwright", "install", "chromium"], check=False).returncode:
-        print("No Chromium could be installed: the tests in a browser will be skipped. Install one and run this again.")
+        subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], check=False, **quiet)
 
 
 def pip(python: Path, *words: str) -> None:
