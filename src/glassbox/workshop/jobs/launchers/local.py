@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from glassbox.errors import BadInput
+from glassbox.workshop.child_environment import child_environment
 from glassbox.workshop.jobs.attempt_process import MODULE, TOKEN_VARIABLE, arguments, output_file
 from glassbox.workshop.jobs.launchers.interface import AttemptOrder, Condition, Handle, Launcher
 from glassbox.workspace.faults import disk_faults_as_bad_input
@@ -25,17 +26,6 @@ from glassbox.workspace.processes import Process
 if TYPE_CHECKING:
     import psutil
 
-_KEPT = {
-    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT",
-    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LD_PRELOAD", "VIRTUAL_ENV", "CC", "CXX", "HF_HOME", "HF_HUB_CACHE",
-    "HF_HUB_OFFLINE", "HF_ENDPOINT", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY",
-    "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-}  # fmt: skip
-_KEPT_BEGINNINGS = (
-    "LC_", "XDG_", "PYTHON", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_",
-    "TORCH", "TRITON_", "COVERAGE_",
-)  # fmt: skip
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 _KILLING = 10.0  # seconds until the system must have ended what was killed
 
 
@@ -113,12 +103,10 @@ class LocalLauncher(Launcher):
 
 def environment(order: AttemptOrder, own: Mapping[str, str]) -> dict[str, str]:
     """What an attempt's process finds in its environment, of a server's `own` and by its order."""
-    kept = {name: value for name, value in own.items() if name in _KEPT or name.startswith(_KEPT_BEGINNINGS)}
-    kept |= dict.fromkeys(_THREAD_VARIABLES, str(order.threads))
+    kept = child_environment(own, threads=order.threads)
     if order.gpus is not None:
         kept["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, order.gpus))
-    # Modules come from where they are installed, never from the folder that it happens to work in.
-    return kept | {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", TOKEN_VARIABLE: order.token}
+    return kept | {TOKEN_VARIABLE: order.token}
 
 
 def _bearers(token: str) -> Iterator[psutil.Process]:
