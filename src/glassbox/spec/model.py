@@ -16,6 +16,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from glassbox.errors import BadInput
+from glassbox.spec.faults import Fault, faults_of
 
 Kind = Literal["decoder", "encoder", "encoder-decoder"]
 Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "none"]
@@ -33,7 +34,7 @@ LARGEST = 1_000_000_000  # a bound on sizes, so that a slip of the keyboard is a
 class Experts(BaseModel):
     """A mixture of experts in place of one feed-forward network (Shazeer et al. 2017; DeepSeekMoE, Dai et al. 2024)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     count: int = Field(ge=2, le=4096, description="Routed experts in each layer.")
     active: int = Field(ge=1, le=4096, description="Routed experts that each token visits.")
@@ -118,7 +119,7 @@ class ModelSpec(BaseModel):
     Raises pydantic's ValidationError on construction; `ModelSpec.checked` raises `BadInput` instead.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     # What it is
     kind: Kind = Field(
@@ -242,9 +243,17 @@ class ModelSpec(BaseModel):
         try:
             return cls.model_validate(dict(fields))
         except ValidationError as error:
-            raise BadInput(
-                f"This model description cannot be built: {_faults(error)}.", "Change the fields named."
-            ) from None
+            found = "; ".join(map(str, faults_of(error)))
+            raise BadInput(f"This model description cannot be built: {found}.", "Change the fields named.") from None
+
+    @classmethod
+    def faults(cls, fields: Mapping[str, object]) -> list[Fault]:
+        """What is wrong with untrusted fields, one by one; empty if a model can be built from them."""
+        try:
+            cls.model_validate(dict(fields))
+        except ValidationError as error:
+            return faults_of(error)
+        return []
 
     @classmethod
     def load(cls, file: Path) -> ModelSpec:
@@ -415,19 +424,3 @@ class ModelSpec(BaseModel):
                 f"experts.dense_layers is {self.experts.dense_layers} of {self.layers} layers, "
                 "so no layer has experts: lower it"
             )
-
-
-def _faults(error: ValidationError) -> str:
-    """Pydantic's findings in one line: field, what is wrong, what came."""
-    found: list[str] = []
-    for fault in error.errors(include_url=False):
-        if fault["type"] == "default_factory_not_called":  # a field that follows from one already named
-            continue
-        name = ".".join(str(step) for step in fault["loc"])
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            message = "no such field"
-        elif name and fault["type"] != "missing":
-            message = f"{message} (it is {fault['input']!r})"
-        found.append(f"{name}: {message}" if name else message)
-    return "; ".join(found)
