@@ -32,8 +32,18 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Origin(_Record):
+    """The run that another one was made from: anew with what it was given, or going on from one of its checkpoints."""
+
+    run: str
+    step: int | None = None
+
+
 class RunRecord(_Record):
-    """What was asked: one stage with its settings and inputs. `name` is what its outputs are called."""
+    """What was asked: one stage with its settings and inputs. `name` is what its outputs are called.
+
+    code: the version of the code that was asked (`code_version`); None of runs from before it was kept.
+    """
 
     format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     id: str
@@ -42,6 +52,8 @@ class RunRecord(_Record):
     settings: dict[str, JsonValue]
     inputs: dict[str, ArtifactLink] = {}
     created: datetime
+    code: str | None = None
+    origin: Origin | None = None
 
 
 class Problem(_Record):

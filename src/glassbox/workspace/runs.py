@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,10 @@ from glassbox.errors import BadInput
 from glassbox.workspace import atomic
 from glassbox.workspace.artifact import Artifact
 from glassbox.workspace.attempt import Attempt
+from glassbox.workspace.code_version import code_version
 from glassbox.workspace.faults import disk_faults_as_bad_input
 from glassbox.workspace.names import check_name, shown
-from glassbox.workspace.run import RECORD_FILE, STATE_FILE, Run, RunRecord, RunState
+from glassbox.workspace.run import CHECKPOINTS_FOLDER, RECORD_FILE, STATE_FILE, Origin, Run, RunRecord, RunState
 from glassbox.workspace.saved_steps import bytes_below
 from glassbox.workspace.states import HELD_BY_A_PROCESS, RESUMABLE
 from glassbox.workspace.transitions import cancel_unheld
@@ -44,32 +46,55 @@ class Runs:
         self, stage: str, *, name: str, settings: Mapping[str, JsonValue], inputs: Mapping[str, Artifact]
     ) -> Run:
         """A new run, queued. Raises BadInput for a name that cannot be one, or if the disk refuses."""
-        check_name(name)
-        links = {slot: artifact.link for slot, artifact in inputs.items()}
+        while True:
+            record = self.describe(stage, name=name, settings=settings, inputs=inputs)
+            with contextlib.suppress(FileExistsError):
+                return self.publish(record)
+
+    def describe(
+        self,
+        stage: str,
+        *,
+        name: str,
+        settings: Mapping[str, JsonValue],
+        inputs: Mapping[str, Artifact],
+        origin: Origin | None = None,
+    ) -> RunRecord:
+        """What a new run would be, with an id of its own; nothing is written. Raises BadInput for the name."""
+        return RunRecord(
+            id=f"{stage}-{''.join(secrets.choice(_LETTERS) for _ in range(_ID_LETTERS))}",
+            stage=stage,
+            name=check_name(name),
+            settings=dict(settings),
+            inputs={slot: artifact.link for slot, artifact in inputs.items()},
+            created=datetime.now(UTC),
+            code=code_version(),
+            origin=origin,
+        )
+
+    def publish(self, record: RunRecord, checkpoints: Mapping[str, Path] | None = None) -> Run:
+        """Make the run that was described, queued, whole or not at all.
+
+        checkpoints: what its first attempt goes on from: copies of these files and folders, by name. Raises
+        FileExistsError if it is there already, BadInput if the disk refuses.
+        """
+        target, status = self.folder / record.id, RunState()
         with disk_faults_as_bad_input(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             place = self._unfinished.create()
             files = self._unfinished.files(place)
             files.mkdir()
             try:
-                while True:
-                    run_id = f"{stage}-{''.join(secrets.choice(_LETTERS) for _ in range(_ID_LETTERS))}"
-                    record = RunRecord(
-                        id=run_id,
-                        stage=stage,
-                        name=name,
-                        settings=dict(settings),
-                        inputs=links,
-                        created=datetime.now(UTC),
-                    )
-                    status = RunState()
-                    atomic.write_file(files / RECORD_FILE, record.model_dump_json(indent=2).encode())
-                    atomic.write_file(files / STATE_FILE, status.model_dump_json(indent=2).encode())
-                    with contextlib.suppress(FileExistsError):
-                        atomic.rename_folder(files, self.folder / run_id)
-                        return Run(self.folder / run_id, record, status)
+                atomic.write_file(files / RECORD_FILE, record.model_dump_json(indent=2).encode())
+                atomic.write_file(files / STATE_FILE, status.model_dump_json(indent=2).encode())
+                for name, source in (checkpoints or {}).items():
+                    _copy(source, files / CHECKPOINTS_FOLDER / name)
+                atomic.rename_folder(files, target)
+            except FileExistsError as error:
+                raise FileExistsError(f"there is a run {record.id} already") from error  # no fault of the disk
             finally:
                 self._unfinished.remove(place)
+        return Run(target, record, status)
 
     def begin(self, run: Run, number: int | None = None) -> Attempt:
         """Start it in this process, as its next attempt. number: which one that must be.
@@ -153,3 +178,14 @@ class Runs:
                     atomic.rename_folder(folder, self._unfinished.files(place))
             finally:
                 self._unfinished.remove(place)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A file or a folder of files, onto the disk."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy2(source, target)
+    for path in (*target.rglob("*"), target):
+        atomic.sync(path)
