@@ -15,6 +15,7 @@ from glassbox.workspace.draft import Draft
 from glassbox.workspace.faults import disk_faults_as_bad_input
 from glassbox.workspace.manifest import ArtifactLink
 from glassbox.workspace.names import Kind, Reference, check_kind
+from glassbox.workspace.notes import note_file
 from glassbox.workspace.unfinished import UnfinishedFolders
 
 if TYPE_CHECKING:
@@ -102,5 +103,6 @@ class Artifacts:
             try:
                 with contextlib.suppress(FileNotFoundError):  # another process was faster
                     atomic.rename_folder(folder, self._unfinished.files(place))
+                note_file(folder).unlink(missing_ok=True)
             finally:
                 self._unfinished.remove(place)
