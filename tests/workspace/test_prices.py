@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from glassbox.errors import BadInput
-from glassbox.workspace.prices import PRICES_FILE, TEMPLATE, Prices
+from glassbox.workspace.prices import PRICES_FILE, TEMPLATE, MachinePrice, Prices, TokenPrice
 
 TABLE = """
 [tokens."some model"]
@@ -75,3 +79,21 @@ def test_a_table_that_cannot_be_right_is_refused_and_left_as_it_is(tmp_path: Pat
 
 def test_the_template_is_toml():
     assert tomllib.loads(TEMPLATE) == {}
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
+AMOUNTS = st.decimals(0, 10**9, places=6, allow_nan=False, allow_infinity=False)
+
+
+@given(st.dictionaries(NAMES, AMOUNTS, max_size=4), NAMES, st.floats(1e-3, 1e22))
+def test_what_is_saved_is_read_again_to_the_last_digit(amounts: dict[str, Decimal], words: str, flops: float):
+    common = {"currency": "EUR", "date": date(2026, 1, 31), "source": words}
+    with TemporaryDirectory() as folder:
+        saved = Prices(
+            Path(folder) / PRICES_FILE,
+            {name: TokenPrice(input=amount, output=amount, **common) for name, amount in amounts.items()},
+            {name: MachinePrice(hour=amount, flops=flops, **common) for name, amount in amounts.items()},
+        )
+        saved.save()
+        assert Prices.load(Path(folder)) == saved
+        assert (Path(folder) / PRICES_FILE).read_text().startswith(TEMPLATE)

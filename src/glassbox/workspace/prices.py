@@ -1,4 +1,4 @@
-"""The price table: `prices.toml` in the workspace, which a person writes and this only reads.
+"""The price table: `prices.toml` in the workspace, which a person writes by hand or through the workshop.
 
 It begins without any price, because prices change from month to month and a wrong one looks like a right one. Every
 entry says what it costs, in which currency, since when, and where that stands.
@@ -6,6 +6,7 @@ entry says what it costs, in which currency, since when, and where that stands.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,14 +54,14 @@ class _Entry(BaseModel):
 class TokenPrice(_Entry):
     """Of a million tokens."""
 
-    input: Decimal = Field(ge=0)
-    output: Decimal = Field(ge=0)
+    input: Decimal = Field(ge=0, max_digits=30, decimal_places=15)
+    output: Decimal = Field(ge=0, max_digits=30, decimal_places=15)
 
 
 class MachinePrice(_Entry):
     """Of an hour. flops: training FLOP/s that the machine reaches, if that is known."""
 
-    hour: Decimal = Field(ge=0)
+    hour: Decimal = Field(ge=0, max_digits=30, decimal_places=15)
     flops: float | None = Field(default=None, gt=0)
 
 
@@ -100,6 +101,16 @@ class Prices:
             raise BadInput(f"{file}: {_fault(error)}.", "Mend that entry; the file's first lines show how.") from None
         return cls(file, table.tokens, table.machines)
 
+    def save(self) -> None:
+        """Replace the file by this table, below the lines that explain it; other remarks in it are lost.
+
+        Raises BadInput where the disk refuses; then the file is as it was.
+        """
+        tables = {"tokens": self.tokens, "machines": self.machines}
+        entries = [_toml(table, name, entry) for table, held in tables.items() for name, entry in held.items()]
+        with disk_faults_as_bad_input(self.file):
+            atomic.write_file(self.file, "\n".join([TEMPLATE, *entries]).encode())
+
     def of_tokens(self, name: str) -> TokenPrice:
         """Raises BadInput, naming what there is, for a name without a price."""
         return self._find(self.tokens, name, "tokens of a model")
@@ -116,6 +127,28 @@ class Prices:
             f"The price table has no price for a {what} called {name!r}; {there}.",
             f"Enter it in {self.file}, whose first lines show how.",
         )
+
+
+def _toml(table: str, name: str, entry: TokenPrice | MachinePrice) -> str:
+    """One entry as TOML, whose strings are JSON's, and whose numbers and dates are written bare."""
+    lines = [f"[{table}.{_string(name)}]"]
+    for key, value in entry.model_dump(exclude_none=True).items():
+        match value:
+            case str():
+                written = _string(value)
+            case Decimal():
+                written = f"{value:f}"  # TOML has no exponent without a digit before it, and a person reads digits
+            case float():
+                written = repr(value)
+            case _:
+                written = value.isoformat()
+        lines.append(f"{key} = {written}")
+    return "\n".join(lines) + "\n"
+
+
+def _string(text: str) -> str:
+    """JSON's escapes are TOML's; only U+007F, which JSON leaves bare, TOML wants escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _fault(error: ValidationError) -> str:

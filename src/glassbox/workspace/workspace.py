@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from glassbox.errors import BadInput
 from glassbox.workspace.artifact import Artifact
@@ -13,6 +15,10 @@ from glassbox.workspace.names import Kind
 from glassbox.workspace.runs import Runs
 from glassbox.workspace.states import HELD_BY_A_PROCESS
 from glassbox.workspace.unfinished import UnfinishedFolders
+
+if TYPE_CHECKING:
+    from glassbox.workspace.artifact_index import ArtifactEntry
+    from glassbox.workspace.run_index import RunEntry
 
 FOLDER_VARIABLE = "GLASSBOX_WORKSPACE"
 
@@ -28,6 +34,17 @@ def default_folder() -> Path:
             "There is no home folder to keep the workspace in.",
             f"Choose a folder with --workspace or ${FOLDER_VARIABLE}.",
         ) from error
+
+
+@dataclass(frozen=True)
+class Need:
+    """artifacts: made from an artifact directly. runs: at work, and reading it."""
+
+    artifacts: tuple[ArtifactEntry, ...]
+    runs: tuple[RunEntry, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.artifacts or self.runs)
 
 
 class Workspace:
@@ -60,13 +77,19 @@ class Workspace:
             self._refuse_if_needed(folder)
         self.artifacts.remove(folder)
 
+    def needed_by(self, artifact: Artifact) -> Need:
+        """What would be left without this artifact."""
+        runs = [run for run in self.runs.readers_of(artifact) if run.state in HELD_BY_A_PROCESS]
+        return Need(tuple(self.artifacts.children(artifact.id)), tuple(runs))
+
     def _refuse_if_needed(self, folder: Path) -> None:
         try:
             artifact = Artifact.read(folder)
         except BadInput:
             return  # damaged: nobody can use it
-        needed = [f"the {child.kind} {child.reference}" for child in self.artifacts.children(artifact.id)]
-        needed += [f"the run {run.id}" for run in self.runs.readers_of(artifact) if run.state in HELD_BY_A_PROCESS]
+        need = self.needed_by(artifact)
+        needed = [f"the {child.kind} {child.reference}" for child in need.artifacts]
+        needed += [f"the run {run.id}" for run in need.runs]
         if needed:
             raise BadInput(
                 f"The {artifact.kind} {artifact.reference} is needed by {', '.join(needed)}.",
