@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -69,6 +69,25 @@ class TensorFile:
         try:
             array = np.fromfile(self.path, _TYPES[entry.type], math.prod(entry.shape), offset=entry.start)
             return array.reshape(entry.shape)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{name} can't be read from {self.path}: {error}.", _REMEDY) from None
+
+    def pieces(self, name: str, at_once: int) -> Iterator[NDArray[Any]]:
+        """One tensor's numbers in order, flat, at most so many at once: for tensors larger than memory.
+
+        Raises BadInput if the file shrank.
+        """
+        entry = self.entries[name]
+        kind, left = _TYPES[entry.type], math.prod(entry.shape)
+        try:
+            with self.path.open("rb") as file:
+                file.seek(entry.start)
+                while left:
+                    piece = np.fromfile(file, kind, min(left, at_once))
+                    if not len(piece):
+                        raise ValueError("the file ends before it does")
+                    left -= len(piece)
+                    yield piece
         except (OSError, ValueError) as error:
             raise BadInput(f"{name} can't be read from {self.path}: {error}.", _REMEDY) from None
 
