@@ -18,7 +18,8 @@ from glassbox.cli.output import print_json, say
 from glassbox.cli.pictures import SaveOption, ThemeOption, check_picture, write
 from glassbox.cli.pictures import show as show_pictures
 from glassbox.errors import BadInput
-from glassbox.pictures import Listing, Stacked
+from glassbox.pictures import Listing
+from glassbox.pictures.parameters import parameters_by_part
 from glassbox.spec import ModelSpec, count_flops, count_memory, count_parameters, described, preset, presets
 from glassbox.spec.comparison import TOKENS_PER_PARAMETER, differences
 from glassbox.spec.comparison import compare as compare_specs
@@ -62,8 +63,8 @@ def show(
     """Every field of a description; with --json as a file that other commands read."""
     check_picture(save, theme)
     spec = own_or_known(model, workspace)
-    parts = {part: [float(number)] for part, number in count_parameters(spec).by_part.items()}
-    by_part = Stacked(f"{count_parameters(spec).total:,} parameters", [model], parts, spec_comparison.COLOURS)
+    counted = count_parameters(spec)
+    by_part = parameters_by_part(f"{counted.total:,} parameters", {model: counted})
     fields = [[name, str(getattr(spec, name))] for name in ModelSpec.model_fields]
     write([by_part, Listing("its description", ("field", "value"), fields)], save, theme, title=model)
     if as_json:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from glassbox.cli.numbers import number, size
-from glassbox.pictures import Figure, Listing, Stacked
-from glassbox.pictures.colours import Part
+from glassbox.pictures import Figure, Listing
+from glassbox.pictures.parameters import parameters_by_part
 from glassbox.spec.comparison import Counted
 from glassbox.spec.weights import PARTS
 
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from glassbox.evaluation.training_time import Pace
     from glassbox.workspace.prices import MachinePrice
 
-COLOURS: Mapping[str, Part] = {
-    "embedding": "embedding",
-    "positions": "data",
-    "attention": "attention",
-    "feedforward": "feedforward",
-    "norms": "stream",
-    "output": "output",
-}
 HOUR = 3600
 _UNITS = (("years", 365.25 * 24 * HOUR), ("days", 24 * HOUR), ("hours", HOUR), ("minutes", 60), ("seconds", 1))
 
@@ -62,9 +54,8 @@ def figures(
     if costs:
         rows.append(["cost of the training", *(costs.get(name, "–") for name in names)])
     fields = [[field, *(_value(values[name]) for name in names)] for field, values in different.items()]
-    parts = {part: [float(one.parameters.by_part[part]) for one in counted.values()] for part in PARTS}
     shown: list[Figure] = [
-        Stacked("parameters by part", names, parts, COLOURS),
+        parameters_by_part("parameters by part", {name: one.parameters for name, one in counted.items()}),
         Listing(conditions, ["", *names], rows, set(names)),
     ]
     if fields:

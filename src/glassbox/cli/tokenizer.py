@@ -80,15 +80,15 @@ def statistics(
     """Compression, fertility, unknown characters, lengths and unused ids over a corpus, in all and by source."""
     check_picture(save, theme)
     from glassbox.cli import tokenizer_views
-    from glassbox.tokenizers.statistics import measure
+    from glassbox.tokenizers.statistics import GROUPS, measure
 
-    if by not in tokenizer_views.GROUPS:
-        raise BadInput(f"Documents can't be grouped by {shown(by)}.", f"Use {', '.join(tokenizer_views.GROUPS)}.")
+    if by not in GROUPS:
+        raise BadInput(f"Documents can't be grouped by {shown(by)}.", f"Use {', '.join(GROUPS)}.")
     if file and corpus is not None:
         raise BadInput("A corpus and files came.", "Give one of the two.")
     loaded = load(tokenizer, workspace)
     name, documents = _documents(corpus, split, file, workspace)
-    found = measure(loaded, documents, group=tokenizer_views.GROUPS[by])
+    found = measure(loaded, documents, group=GROUPS[by])
     figures = tokenizer_views.statistics(found, loaded)
     write(figures, save, theme, title=f"{tokenizer} on {name}")
     if as_json:

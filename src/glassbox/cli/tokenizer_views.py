@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from glassbox.cli.numbers import number
@@ -14,11 +14,6 @@ from glassbox.tokenizers.inspection import Inspection, Merge, PieceView
 from glassbox.tokenizers.statistics import Counts, Statistics, histogram
 from glassbox.workspace.prices import TokenPrice
 
-GROUPS: Mapping[str, Callable[[str], str]] = {
-    "source": lambda source: source,
-    "folder": lambda source: source.rpartition("/")[0] or source,
-    "first-part": lambda source: source.partition("/")[0],
-}
 SOURCES_SHOWN = 20
 UNUSED_SHOWN = 40
 LONGEST_TOKENS = 12

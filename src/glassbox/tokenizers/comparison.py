@@ -27,8 +27,11 @@ class Compared:
         return None if self.inspection is None else len(self.inspection.tokens)
 
 
-def compare(tokenizers: Mapping[str, Tokenizer], text: str) -> dict[str, Compared]:
-    """By name, in the order given. Raises BadInput for an empty text, and where no tokenizer can encode it."""
+def compare(tokenizers: Mapping[str, Tokenizer], text: str, *, merges: bool = True) -> dict[str, Compared]:
+    """By name, in the order given. merges: as in `inspect`.
+
+    Raises BadInput for an empty text, and where no tokenizer can encode it.
+    """
     if not text:
         raise BadInput("The text is empty.", "Give some text to compare the tokenizers on.")
     vocabularies = {name: _vocabulary(tokenizer) for name, tokenizer in tokenizers.items()}
@@ -36,7 +39,7 @@ def compare(tokenizers: Mapping[str, Tokenizer], text: str) -> dict[str, Compare
     for name, tokenizer in tokenizers.items():
         inspection, problem = None, None
         try:
-            inspection = inspect(tokenizer, text)
+            inspection = inspect(tokenizer, text, merges=merges)
         except BadInput as error:
             problem = error.problem
         shared = {other: len(vocabularies[name] & known) for other, known in vocabularies.items() if other != name}

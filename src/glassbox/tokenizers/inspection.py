@@ -77,8 +77,11 @@ class Inspection:
     pieces: tuple[PieceView, ...]
 
 
-def inspect(tokenizer: Tokenizer, text: str, *, allow_special: bool = False) -> Inspection:
-    """Raises BadInput for a text that the tokenizer can't encode."""
+def inspect(tokenizer: Tokenizer, text: str, *, allow_special: bool = False, merges: bool = True) -> Inspection:
+    """merges: without them there are no pieces either, and a long text costs no more than its tokens.
+
+    Raises BadInput for a text that the tokenizer can't encode.
+    """
     ids = tokenizer.encode(text, allow_special=allow_special)
     special = set(tokenizer.special_tokens.values())
     spelled = [tokenizer.token_bytes(id) for id in ids]
@@ -87,7 +90,7 @@ def inspect(tokenizer: Tokenizer, text: str, *, allow_special: bool = False) -> 
         TokenView(id, data, *span, id in special) for id, data, span in zip(ids, spelled, spans, strict=True)
     )
     ordinary = special.isdisjoint(ids)  # the splitting knows nothing of special tokens
-    return Inspection(text, tokens, tuple(_pieces(tokenizer, text, ids)) if ordinary else ())
+    return Inspection(text, tokens, tuple(_pieces(tokenizer, text, ids)) if ordinary and merges else ())
 
 
 def _spans(

@@ -23,6 +23,13 @@ from glassbox.tokenizers.digits import WORDS, DigitTokenizer
 from glassbox.tokenizers.huggingface import HuggingFaceTokenizer
 from glassbox.tokenizers.interface import Tokenizer
 
+GROUPS: Mapping[str, Callable[[str], str]] = {
+    "source": lambda source: source,
+    "folder": lambda source: source.rpartition("/")[0] or source,
+    "first-part": lambda source: source.partition("/")[0],
+}
+"""What a document's source may be counted under."""
+
 AT_ONCE = 1_000  # documents, or fewer when they are long
 CHARACTERS_AT_ONCE = 4_000_000
 
