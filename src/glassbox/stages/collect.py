@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from glassbox.data.sources.encodings import Encoding
 from glassbox.errors import BadInput
 from glassbox.stages.interface import Context, Slot, Stage, StageSettings
 from glassbox.stages.local_paths import InputPath
@@ -42,6 +43,7 @@ class Settings(StageSettings):
         max_length=256,
         description="With source files: the field or column with the text.",
     )
+    encoding: Encoding = Field(default="utf-8", description="With source files: how their texts are encoded.")
     unreadable: Literal["stop", "skip"] = Field(
         default="stop", description="With source files: what to do about a file that can't be read as text."
     )
@@ -103,7 +105,7 @@ def _documents(settings: Settings, report: FilesReport) -> Iterator[Document]:
     from glassbox.data.sources.web import WEB_CORPORA, web_documents
 
     if settings.path is not None:
-        reading = Reading(settings.cut, settings.text_field)
+        reading = Reading(settings.cut, settings.text_field, settings.encoding)
         return read_files(settings.path, reading, report, skip_unreadable=settings.unreadable == "skip")
     if settings.source in WEB_CORPORA:
         return web_documents(settings.source)

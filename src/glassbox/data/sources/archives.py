@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple
 
+from glassbox.data.sources.zip_directory import check_directory, checked_members
 from glassbox.errors import BadInput
 
 LARGEST_EXPANSION = 200
@@ -22,6 +25,17 @@ EXPANSION_FLOOR = 16 * 2**20
 
 ARCHIVES = {".gz", ".zip", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 HELD_IN_MEMORY = 16 * 2**20
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,  # a compression that Python lacks
+    UnicodeDecodeError,  # in a name; texts see to their own
+    struct.error,
+)
 
 
 class Member(NamedTuple):
@@ -74,25 +88,17 @@ def open_gzip(stream: BinaryIO, name: str, size: int) -> BinaryIO:
 def zip_members(stream: BinaryIO, name: str, size: int) -> Iterator[Member]:
     """The files in a .zip of `size` bytes, in the order of their names; folders and what macOS adds are left out.
 
-    Raises BadInput for a path that leads out of the archive, and for a file that needs a password.
+    Raises BadInput for archives that are damaged, or made to do harm (zip_directory.py).
     """
     allowance = Allowance(size, name)
-    with archive_errors(name), zipfile.ZipFile(stream) as archive:
-        if not archive.infolist():
-            raise BadInput(f"{name} is an empty archive.", "Leave it out, or put files into it.")
-        for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
-            path = PurePosixPath(entry.filename.replace("\\", "/"))
-            if entry.is_dir() or path.parts[:1] == ("__MACOSX",):
-                continue
-            if path.is_absolute() or ".." in path.parts:
-                raise BadInput(
-                    f"{name} holds a file named {entry.filename!r}, a path that leads out of the archive.",
-                    "Don't trust this archive; make it again from files that you know.",
-                )
-            if entry.flag_bits & 1:
-                raise BadInput(f"{name}/{path} needs a password.", "Unpack it yourself, and collect the folder.")
-            with archive.open(entry) as member:
-                yield Member(path, io.BufferedReader(_Metered(member, allowance)))  # pyright: ignore[reportArgumentType]  (any readable does)
+    with archive_errors(name):
+        check_directory(stream, name)
+        with zipfile.ZipFile(stream) as archive:
+            if not archive.infolist():
+                raise BadInput(f"{name} is an empty archive.", "Leave it out, or put files into it.")
+            for path, entry in checked_members(archive.infolist(), name):
+                with archive.open(entry) as member:
+                    yield Member(path, io.BufferedReader(_Metered(member, allowance)))  # pyright: ignore[reportArgumentType]  (any readable does)
 
 
 @contextmanager
@@ -110,5 +116,5 @@ def archive_errors(name: str) -> Iterator[None]:
     """Within the block, whatever an archive can have wrong raises BadInput with its name."""
     try:
         yield
-    except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise BadInput(f"{name} is a damaged archive: {error}.", "Make or fetch it again.") from error

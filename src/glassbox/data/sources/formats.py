@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, Literal, NamedTuple
 
@@ -17,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from glassbox.data.documents import LARGEST_DOCUMENT, Document, utf8_length
+from glassbox.data.sources.archives import Allowance
+from glassbox.data.sources.encodings import SAMPLE, Encoding, likely_encoding, transcoded
 from glassbox.errors import BadInput
 
 Cut = Literal["whole", "lines", "paragraphs"]
@@ -29,11 +32,12 @@ class Reading(NamedTuple):
     """How texts become documents.
 
     cut: a text stays whole, or every line or paragraph of it is a document. text_field: the field or column that holds
-    the text in formats that have several.
+    the text in formats that have several. encoding: of all but Parquet, which is always UTF-8.
     """
 
     cut: Cut = "whole"
     text_field: str = "text"
+    encoding: Encoding = "utf-8"
 
 
 def read_texts(stream: BinaryIO, name: str, suffix: str, reading: Reading) -> Iterator[str]:
@@ -43,6 +47,8 @@ def read_texts(stream: BinaryIO, name: str, suffix: str, reading: Reading) -> It
     Texts without a visible character are left out; a file without any raises BadInput.
     """
     texts: Iterable[str]
+    if reading.encoding != "utf-8" and suffix != ".parquet":
+        stream = transcoded(stream, reading.encoding, name)
     if suffix in ROW_READERS:
         rows = ROW_READERS[suffix](stream, name, reading.text_field)
         texts = (text for row in rows for text in _cut(io.StringIO(row, newline="\n"), reading.cut, name))
@@ -90,15 +96,17 @@ def _lines(stream: BinaryIO, name: str) -> Iterator[str]:
                 f"{name} has a line of more than {LARGEST_DOCUMENT:,} bytes (it starts at byte {offset:,}).",
                 "Break the line, or leave this file out.",
             )
-        text = _decode(raw, offset, name)
+        text = _decode(raw, offset, name, stream)
         offset += len(raw)
         yield text[:-2] + "\n" if text.endswith("\r\n") else text
 
 
-def _decode(raw: bytes, offset: int, name: str) -> str:
+def _decode(raw: bytes, offset: int, name: str, rest: BinaryIO) -> str:
     if offset == 0:
         if raw.startswith(UTF_16_MARKS):
-            raise BadInput(f"{name} is UTF-16 text; UTF-8 is read here.", "Save it as UTF-8.")
+            raise BadInput(
+                f"{name} is UTF-16 text; UTF-8 is read here.", "Name it with --encoding utf-16, or save it as UTF-8."
+            )
         if raw.startswith(BYTE_ORDER_MARK):
             raw, offset = raw[3:], 3
     zero = raw.find(0)
@@ -109,9 +117,12 @@ def _decode(raw: bytes, offset: int, name: str) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
+        guess = likely_encoding(raw[:SAMPLE] + rest.read(SAMPLE))
+        looks = f" It looks like {guess}." if guess else ""
         raise BadInput(
-            f"{name} is not UTF-8 text: byte {offset + error.start:,} (0x{raw[error.start]:02x}) is an {error.reason}.",
-            "Convert it to UTF-8, for instance with `iconv -f latin1 -t utf-8`, or leave it out if it is binary.",
+            f"{name} is not UTF-8 text: byte {offset + error.start:,} (0x{raw[error.start]:02x}) is an {error.reason}."
+            + looks,
+            f"Name its encoding with --encoding{f' {guess}' if guess else ''}, or leave it out if it is binary.",
         ) from None
 
 
@@ -162,11 +173,13 @@ def _tab_separated(stream: BinaryIO, name: str, field: str) -> Iterator[str]:
 
 
 def _parquet(stream: BinaryIO, name: str, field: str) -> Iterator[str]:
+    allowance = Allowance(stream.seek(0, os.SEEK_END), name)  # one value may stand for a million rows
     try:
         with pq.ParquetFile(stream) as file:
             if field not in file.schema_arrow.names:
                 raise _missing(name, field, file.schema_arrow.names)
             for number, batch in enumerate(file.iter_batches(batch_size=256, columns=[field])):
+                allowance.take(batch.nbytes)
                 for row, value in enumerate(batch.column(0).to_pylist(), start=number * 256 + 1):
                     yield _text_of(value, field, f"row {row:,} of {name}")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
