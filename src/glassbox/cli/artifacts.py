@@ -18,7 +18,7 @@ from glassbox.workspace.artifact_index import ArtifactEntry
 from glassbox.workspace.artifacts import Lineage
 from glassbox.workspace.names import Kind, check_kind
 
-commands = typer.Typer(no_args_is_help=True, help="List, show, verify, trace and delete artifacts.")
+commands = typer.Typer(no_args_is_help=True, help="List, show, verify, trace, share and delete artifacts.")
 
 KindArgument = Annotated[str, typer.Argument(metavar="KIND", help="corpus, tokenizer, shards, model, report, …")]
 ReferenceArgument = Annotated[str, typer.Argument(metavar="NAME[:VERSION]", help="Without a version: the newest.")]
@@ -56,7 +56,7 @@ def show(
     artifact = Workspace(workspace).artifacts.get(check_kind(kind), reference)
     manifest = artifact.manifest
     if as_json:
-        print_json({**manifest.model_dump(mode="json"), "folder": str(artifact.folder)})
+        print_json({**manifest.model_dump(mode="json"), "folder": str(artifact.place)})
         return
     facts: dict[str, Any] = {
         "artifact": f"{manifest.kind} {artifact.reference}",
@@ -67,7 +67,7 @@ def show(
         "files": {path: size(entry.bytes) for path, entry in manifest.files.items()},
         "size": size(manifest.bytes),
         "sha-256": manifest.hash,
-        "folder": str(artifact.folder),
+        "folder": str(artifact.place),
     }
     standard_output().print(facts_table(facts))
 
@@ -126,6 +126,21 @@ def lineage(
         console.print(Text("\nmade from it", style="dim"))
         for child in children:
             console.print(Text(f"{child.kind} {child.reference}"))
+
+
+@commands.command("share")
+def share(as_json: JsonOption = False, workspace: WorkspaceOption = None) -> None:
+    """Publish what only this machine has to the store that machines share, $GLASSBOX_ARTIFACTS_URL."""
+    artifacts = Workspace(workspace).artifacts
+    shared = [
+        f"{entry.kind} {entry.reference}"
+        for entry in reversed(artifacts.list())  # the oldest first: parents before what was made from them
+        if entry.problem is None and artifacts.share(entry.folder)
+    ]
+    if as_json:
+        print_json({"shared": shared})
+    else:
+        standard_error().print(f"Shared {', '.join(shared) or 'nothing: all of it is there already'}.", style="dim")
 
 
 @commands.command("delete")

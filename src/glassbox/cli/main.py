@@ -20,7 +20,7 @@ from glassbox.stages import registry
 
 GROUPS = {
     "runs": ("glassbox.cli.runs:commands", "List, show, follow, plot, resume and delete runs."),
-    "artifacts": ("glassbox.cli.artifacts:commands", "List, show, verify, trace and delete artifacts."),
+    "artifacts": ("glassbox.cli.artifacts:commands", "List, show, verify, trace, share and delete artifacts."),
     "spec": ("glassbox.cli.spec:commands", "Describe models and count what they cost, without building one."),
     "compare": ("glassbox.cli.compare:commands", "Lay the engines beside one another: numbers, times, curves, source."),
     "tokenizer": ("glassbox.cli.tokenizer:commands", "See how text becomes tokens; measure, compare and price that."),

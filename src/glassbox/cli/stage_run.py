@@ -81,5 +81,5 @@ def _show(outcome: Outcome) -> None:
         drawn = plot(losses(curves(outcome.run.events)), width=min(console.width, WIDEST), colour=True)
         if drawn is not None:
             console.print(drawn)
-    made = {f"{artifact.kind} {artifact.reference}": str(artifact.folder) for artifact in outcome.outputs.values()}
+    made = {f"{artifact.kind} {artifact.reference}": str(artifact.place) for artifact in outcome.outputs.values()}
     console.print(facts_table({**outcome.result, **made}))

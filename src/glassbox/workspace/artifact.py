@@ -12,21 +12,31 @@ from pydantic import JsonValue
 from glassbox.workspace.content import difference, read_files
 from glassbox.workspace.manifest import ArtifactLink, Manifest, read_manifest
 from glassbox.workspace.names import Kind
+from glassbox.workspace.remote_artifacts import bring_files
 
 _VERSION_ENTRY = re.compile(r"([1-9][0-9]*)(\.deleted)?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A published artifact: read what is in `folder`, change nothing there."""
+    """A published artifact: read what is in `folder`, change nothing there.
 
-    folder: Path
+    place: where it lies on this disk, or will lie once its files have been brought from elsewhere.
+    """
+
+    place: Path
     manifest: Manifest
 
     @classmethod
     def read(cls, folder: Path) -> Artifact:
         """Raises BadInput if the manifest is missing or damaged."""
         return cls(folder, read_manifest(folder))
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are. Brings them here first if they are elsewhere; raises BadInput if that fails."""
+        bring_files(self.place)
+        return self.place
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ from glassbox.workspace.faults import disk_faults_as_bad_input
 from glassbox.workspace.manifest import ArtifactLink
 from glassbox.workspace.names import Kind, Reference, check_kind
 from glassbox.workspace.notes import note_file
+from glassbox.workspace.remote_artifacts import URL_VARIABLE, RemoteArtifacts, away_mark
 from glassbox.workspace.unfinished import UnfinishedFolders
 
 if TYPE_CHECKING:
@@ -34,18 +35,22 @@ class Lineage:
 class Artifacts:
     """Publishes, finds, and deletes."""
 
-    def __init__(self, folder: Path, unfinished: UnfinishedFolders, index: ArtifactIndex) -> None:
+    def __init__(
+        self, folder: Path, unfinished: UnfinishedFolders, index: ArtifactIndex, remote: RemoteArtifacts | None = None
+    ) -> None:
         self.folder = folder
         self._unfinished = unfinished
-        self._index = index
+        self._known = index
+        self._remote = remote
 
     def draft(self, kind: Kind, name: str, *, parents: Iterable[Artifact] = (), run: str | None = None) -> Draft:
         """Begin an artifact; see `Draft`. Raises BadInput for a kind or name that cannot be one."""
-        return Draft(self.folder, self._unfinished, kind, name, parents, run)
+        return Draft(self.folder, self._unfinished, kind, name, parents, run, self._remote)
 
     def folder_of(self, kind: Kind, reference: str) -> Path:
         """Where `name` (its newest version) or `name:3` lies, damaged or not. Raises BadInput if there is none."""
         wanted = Reference.parse(reference)
+        self._look_around()
         name_folder = self.folder / check_kind(kind) / wanted.name
         present = versions_present(name_folder)
         if not present:
@@ -78,9 +83,14 @@ class Artifacts:
         """The artifacts that were made from this one directly."""
         return self._index.children(artifact_id)
 
+    def descendants(self, artifact_id: str) -> list[ArtifactEntry]:
+        """Everything that was made from this one, directly or from what was, nearest first."""
+        return self._index.descendants(artifact_id)
+
     def find(self, link: ArtifactLink) -> Artifact | None:
         """What a link points to, or None if that was deleted. Raises BadInput if it is damaged."""
         reference = Reference.parse(link.reference)
+        self._look_around()
         folder = self.folder / link.kind / reference.name / str(reference.version)
         if not folder.is_dir():
             return None
@@ -95,10 +105,40 @@ class Artifacts:
         parents = artifact.manifest.parents if artifact else ()
         return Lineage(link, artifact, tuple(self._lineage(parent, self.find(parent)) for parent in parents))
 
+    @property
+    def _index(self) -> ArtifactIndex:
+        self._look_around()
+        return self._known
+
+    def _look_around(self) -> None:
+        """See what other machines have published, where several share their artifacts."""
+        if self._remote is not None:
+            self._remote.bring_manifests()
+
+    def share(self, folder: Path) -> bool:
+        """Publish to the shared store what only this machine has; False if it is there already.
+
+        Raises BadInput if there is no such store, it doesn't answer, or holds another artifact under that version.
+        """
+        if self._remote is None:
+            raise BadInput("There is no shared store.", f"Name one in ${URL_VARIABLE}, such as s3://bucket/folder.")
+        artifact = Artifact.read(folder)
+        if not self._remote.lacks(folder):
+            return False
+        if not self._remote.publish(artifact.folder, artifact.manifest):
+            raise BadInput(
+                f"Another machine has published a {artifact.kind} {artifact.reference} meanwhile.",
+                "Make this one again: it gets the next version.",
+            )
+        return True
+
     def remove(self, folder: Path) -> None:
         """Delete one version without asking who depends on it; its number is never given again. Raises BadInput."""
         with disk_faults_as_bad_input(self.folder):
+            if self._remote is not None:
+                self._remote.delete(folder)
             deletion_mark(folder).touch()
+            away_mark(folder).unlink(missing_ok=True)
             place = self._unfinished.create()
             try:
                 with contextlib.suppress(FileNotFoundError):  # another process was faster

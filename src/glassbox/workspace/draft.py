@@ -17,6 +17,7 @@ from glassbox.workspace.content import read_files
 from glassbox.workspace.faults import disk_faults_as_bad_input
 from glassbox.workspace.manifest import MANIFEST_FILE, Manifest, hash_of
 from glassbox.workspace.names import Kind, check_kind, check_name
+from glassbox.workspace.remote_artifacts import RemoteArtifacts
 from glassbox.workspace.unfinished import UnfinishedFolders
 
 
@@ -31,6 +32,7 @@ class Draft:
         name: str,
         parents: Iterable[Artifact],
         run: str | None,
+        remote: RemoteArtifacts | None = None,
     ) -> None:
         self.kind: Kind = check_kind(kind)
         self.name = check_name(name)
@@ -38,6 +40,7 @@ class Draft:
         self.run = run
         self._artifacts_folder = artifacts_folder
         self._unfinished = unfinished
+        self._remote = remote
         self._facts: dict[str, JsonValue] = {}
         self._place: Path | None = None
         self._artifact: Artifact | None = None
@@ -90,9 +93,12 @@ class Draft:
             raise ValueError(f"nothing was written into the {self.kind} {self.name}")
         name_folder = self._artifacts_folder / self.kind / self.name
         name_folder.mkdir(parents=True, exist_ok=True)
+        identity = secrets.token_hex(8)
         while True:
+            if self._remote is not None:
+                self._remote.bring_manifests(now=True)
             manifest = Manifest(
-                id=secrets.token_hex(8),
+                id=identity,
                 kind=self.kind,
                 name=self.name,
                 version=next_version(name_folder),
@@ -104,6 +110,8 @@ class Draft:
                 files=files,
             )
             atomic.write_file(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2).encode())
+            if self._remote is not None and not self._remote.publish(folder, manifest):
+                continue  # another machine took that version meanwhile
             target = name_folder / str(manifest.version)
             try:
                 atomic.rename_folder(folder, target)

@@ -12,6 +12,7 @@ from glassbox.workspace.artifact import Artifact
 from glassbox.workspace.artifacts import Artifacts
 from glassbox.workspace.faults import make_folder
 from glassbox.workspace.names import Kind
+from glassbox.workspace.remote_artifacts import RemoteArtifacts
 from glassbox.workspace.runs import Runs
 from glassbox.workspace.states import HELD_BY_A_PROCESS
 from glassbox.workspace.unfinished import UnfinishedFolders
@@ -64,7 +65,8 @@ class Workspace:
         database = Database(self.folder / "workspace.db")
         unfinished = UnfinishedFolders(self.folder / "unfinished")
         artifacts, runs = self.folder / "artifacts", self.folder / "runs"
-        self.artifacts = Artifacts(artifacts, unfinished, ArtifactIndex(artifacts, database))
+        remote = RemoteArtifacts.chosen(artifacts, unfinished)
+        self.artifacts = Artifacts(artifacts, unfinished, ArtifactIndex(artifacts, database), remote)
         self.runs = Runs(runs, unfinished, RunIndex(runs, database), database)
 
     def delete_artifact(self, kind: Kind, reference: str, *, force: bool = False) -> None:
