@@ -17,13 +17,39 @@ import glassbox
 from glassbox.workshop.access.doors import Doors
 from glassbox.workshop.access.guards import guard
 from glassbox.workshop.access.headers import SecurityHeaders
-from glassbox.workshop.problems import ProblemDetails, tell_problems
+from glassbox.workshop.access.noting import Noting
+from glassbox.workshop.access.sizes import Sizes
+from glassbox.workshop.problems import Faults, ProblemDetails, tell_problems
 from glassbox.workshop.requests import Requests
-from glassbox.workshop.routes import documentation, health, live, pages, sessions
+from glassbox.workshop.routes import (
+    audit,
+    documentation,
+    health,
+    keys,
+    live,
+    pages,
+    people,
+    profile,
+    sessions,
+    shared,
+    sharing,
+)
 from glassbox.workshop.settings import WorkshopSettings
 from glassbox.workshop.state import Workshop
 
-ROUTERS = (pages.router, documentation.router, health.router, sessions.router, live.router)
+ROUTERS = (
+    pages.router,
+    documentation.router,
+    health.router,
+    sessions.router,
+    profile.router,
+    keys.router,
+    people.router,
+    audit.router,
+    live.router,
+    sharing.router,
+    shared.router,
+)
 
 _PROBLEM = {"model": ProblemDetails, "description": "What was expected, what came, and what to do."}
 
@@ -50,6 +76,7 @@ def create_app(settings: WorkshopSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
         generate_unique_id_function=_operation_id,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
     )
@@ -58,6 +85,9 @@ def create_app(settings: WorkshopSettings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     # The last one added is the first to see a request.
+    app.add_middleware(Sizes)
+    app.add_middleware(Faults)
+    app.add_middleware(Noting, workshop=workshop)
     app.add_middleware(GZipMiddleware, minimum_size=2000)
     app.add_middleware(Doors, names=(*settings.names, settings.host))
     app.add_middleware(SecurityHeaders)

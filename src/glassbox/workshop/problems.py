@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from glassbox.errors import BadInput
 from glassbox.workshop.database.database import DatabaseAway
+from glassbox.workshop.pages.rendering import render
 from glassbox.workshop.requests import request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -124,6 +126,27 @@ def told(
     return JSONResponse(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
+def _tell(
+    request: Request,
+    status: int,
+    detail: str,
+    remedy: str,
+    headers: Mapping[str, str] | None = None,
+    fields: dict[str, str] | None = None,
+) -> Response:
+    """A problem as an answer: to a browser that was to show a page, as one."""
+    if request.method != "GET" or "text/html" not in request.headers.get("accept", ""):
+        return told(status, detail, remedy, headers, fields)
+    if status == HTTPStatus.UNAUTHORIZED and request.url.path != "/open":
+        page = render("come-in.html", status, many=request.app.state.workshop.settings.people == "many")
+        page.headers.update(headers or {})
+        return page
+    title = HTTPStatus(status).phrase
+    page = render("problem.html", status, status=status, title=title, detail=detail, remedy=remedy, id=request_id())
+    page.headers.update(headers or {})
+    return page
+
+
 def tell_problems(app: FastAPI) -> None:
     """Let every error of the app be told so."""
     app.add_exception_handler(Problem, _tell_problem)
@@ -131,25 +154,56 @@ def tell_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(HTTPException, _tell_http)
     app.add_exception_handler(DatabaseAway, _tell_away)
-    app.add_exception_handler(Exception, tell_fault)
+    app.add_exception_handler(Exception, _tell_fault)
 
 
-def _tell_problem(_request: Request, error: Exception) -> JSONResponse:
+class Faults:
+    """Tells faults of ours. It stands inside of what gives every answer its headers, so that these have them too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = scope["type"] != "http"
+
+        async def watching(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = has_begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watching)
+        except Exception as error:
+            if has_begun:  # the answer cannot be taken back: the connection breaks off, and the server logs why
+                raise
+            await _tell_fault(Request(scope), error)(scope, receive, send)
+
+
+def _tell_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return told(error.status, error.detail, error.remedy, error.headers)
+    return _tell(request, error.status, error.detail, error.remedy, error.headers)
 
 
-def _tell_bad_input(_request: Request, error: Exception) -> JSONResponse:
+def _tell_bad_input(request: Request, error: Exception) -> Response:
+    """Where the workspace lies is nobody's business over HTTP."""
     assert isinstance(error, BadInput)
-    return told(HTTPStatus.UNPROCESSABLE_ENTITY, error.problem, error.remedy)
+    folder = str(request.app.state.workshop.workspace.folder)
+    problem, remedy = (sentence.replace(folder, "the workspace") for sentence in (error.problem, error.remedy))
+    return _tell(request, HTTPStatus.UNPROCESSABLE_ENTITY, problem, remedy)
 
 
-def _tell_invalid(_request: Request, error: Exception) -> JSONResponse:
+def _tell_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    fields = {".".join(str(part) for part in one["loc"][1:]) or "body": str(one["msg"]) for one in error.errors()[:20]}
+    errors = error.errors()
+    if errors[0]["type"] == "json_invalid":
+        return _tell(
+            request, HTTPStatus.UNPROCESSABLE_ENTITY, "The request isn't JSON that can be read.", "Send valid JSON."
+        )
+    fields = {".".join(str(part) for part in one["loc"][1:]) or "body": str(one["msg"]) for one in errors[:20]}
     place, message = next(iter(fields.items()))
     where = "The request" if place == "body" else f"{place[:100]} of the request"
-    return told(
+    return _tell(
+        request,
         HTTPStatus.UNPROCESSABLE_ENTITY,
         f"{where} cannot be used: {message[:300]}.",
         "Correct it and send it again; /docs shows what is expected.",
@@ -157,19 +211,22 @@ def _tell_invalid(_request: Request, error: Exception) -> JSONResponse:
     )
 
 
-def _tell_http(_request: Request, error: Exception) -> JSONResponse:
+def _tell_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return told(HTTPStatus.NOT_FOUND, "There is nothing at this address.", "See /docs for what there is.")
+        return _tell(request, HTTPStatus.NOT_FOUND, "There is nothing at this address.", "See /docs for what there is.")
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         remedy = "See /docs for what can be done here."
-        return told(error.status_code, "This address doesn't take that method.", remedy, error.headers)
-    return told(error.status_code, str(error.detail), "Correct the request; see /docs.", error.headers)
+        return _tell(request, error.status_code, "This address doesn't take that method.", remedy, error.headers)
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return _tell(request, error.status_code, "The request is larger than what is taken here.", "Send less at once.")
+    return _tell(request, error.status_code, str(error.detail), "Correct the request; see /docs.", error.headers)
 
 
-def _tell_away(_request: Request, error: Exception) -> JSONResponse:
+def _tell_away(request: Request, error: Exception) -> Response:
     _log.error("the database is away: %s", error)
-    return told(
+    return _tell(
+        request,
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The workshop's database doesn't answer at the moment; nothing was changed.",
         "Try again in a few seconds.",
@@ -177,10 +234,11 @@ def _tell_away(_request: Request, error: Exception) -> JSONResponse:
     )
 
 
-def tell_fault(_request: Request, error: Exception) -> JSONResponse:
+def _tell_fault(request: Request, error: Exception) -> Response:
     """A fault of ours: the traceback goes to the log, never to the person."""
     _log.error("fault: %s", type(error).__name__, exc_info=error)
-    return told(
+    return _tell(
+        request,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "Something went wrong inside the workshop.",
         f"Try again; if it happens again, report it with the id {request_id()}, which the workshop's log explains.",

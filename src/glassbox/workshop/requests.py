@@ -10,6 +10,9 @@ from contextvars import ContextVar
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+SECRET = "secret"
+"""What path parameters are called that hold one."""
+
 _current: ContextVar[str] = ContextVar("request_id", default="")
 _log = logging.getLogger("glassbox.workshop.requests")
 
@@ -45,5 +48,13 @@ class Requests:
             await self._app(scope, receive, noting)
         finally:
             milliseconds = round((time.perf_counter() - began) * 1000, 1)
-            fields = {"method": scope.get("method", "WS"), "path": scope["path"], "status": status}
+            fields = {"method": scope.get("method", "WS"), "path": _without_secret(scope), "status": status}
             _log.info("answered", extra={"fields": fields | {"milliseconds": milliseconds}})
+
+
+def _without_secret(scope: Scope) -> str:
+    """The path, but for what opens something to whoever reads the log."""
+    path: str = scope["path"]
+    parameters: dict[str, object] = scope.get("path_params") or {}
+    secret = parameters.get(SECRET)
+    return path.replace(secret, "…") if isinstance(secret, str) and secret else path

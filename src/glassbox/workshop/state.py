@@ -8,7 +8,11 @@ from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
 from glassbox.errors import BadInput
+from glassbox.workshop.accounts.audit import Audit
 from glassbox.workshop.accounts.keys import ApiKeys
+from glassbox.workshop.accounts.links import Links
+from glassbox.workshop.accounts.login import Login
+from glassbox.workshop.accounts.login_limits import LoginLimits
 from glassbox.workshop.accounts.sessions import Sessions
 from glassbox.workshop.accounts.users import Users
 from glassbox.workshop.database import Database
@@ -31,7 +35,10 @@ class Workshop:
         self.database = Database.in_folder(self.workspace.folder) if url is None else Database(url)
         self.users = Users(self.database)
         self.sessions = Sessions(self.database)
+        self.login = Login(self.users, LoginLimits(self.database))
         self.keys = ApiKeys(self.database)
+        self.links = Links(self.database)
+        self.audit = Audit(self.database)
         self.watching = Watching()
         self.run_curves = RunCurves()
         if settings.people == "one":

@@ -2,7 +2,8 @@
 
 A page of another site can make a browser send requests here, with the session's cookie. A browser says where such a
 request comes from: in `Origin`, always, with everything that could change something, and when a WebSocket is opened.
-And a name of theirs may be made to lead to this machine (DNS rebinding): then `Host` says that name.
+And a name of theirs may be made to lead to this machine (DNS rebinding): then `Host` says that name. A NUL character,
+which databases and file systems each take in their own way, comes no further either.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from glassbox.workshop.problems import told
 
-_SAFE = {"GET", "HEAD", "OPTIONS"}
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOREIGN_PAGE = 4403  # how a WebSocket is refused
 
 
@@ -37,9 +38,12 @@ class Doors:
         if not self._is_ours(headers.get("host", "")):
             status, detail = HTTPStatus.MISDIRECTED_REQUEST, "This workshop isn't known under that host name."
             remedy = "Open it at the address that it printed, or start it with --name and that name."
-        elif (scope["type"] == "websocket" or scope["method"] not in _SAFE) and _is_foreign(headers):
+        elif (scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS) and _is_foreign(headers):
             status, detail = HTTPStatus.FORBIDDEN, "This was sent by a page of another site."
             remedy = "Do it in the workshop itself."
+        elif "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+            status, detail = HTTPStatus.BAD_REQUEST, "The address holds a NUL character, which no name has."
+            remedy = "Leave it out."
         else:
             await self._app(scope, receive, send)
             return

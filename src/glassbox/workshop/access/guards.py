@@ -27,6 +27,9 @@ from glassbox.workshop.state import Workshop, workshop_of
 SESSION_COOKIE = "glassbox_session"
 NOT_LOGGED_IN, NOT_ALLOWED = 4401, 4403  # how a WebSocket is closed
 
+LARGEST_BODY = 4 * 1024 * 1024
+"""Bytes that a request may send, where its endpoint doesn't say otherwise."""
+
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
 
 
@@ -38,21 +41,28 @@ class Access:
     scope: Scope
     by_session: bool
     is_noted: bool
+    largest_body: int | None
 
 
 def allows(
-    role: Role | Literal["everyone"], *, scope: Scope = "workshop", by_session: bool = False, noted: bool = True
+    role: Role | Literal["everyone"],
+    *,
+    scope: Scope = "workshop",
+    by_session: bool = False,
+    noted: bool = True,
+    largest_body: int | None = LARGEST_BODY,
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Say whom an endpoint allows.
 
-    scope:      a key of scope `models` opens only endpoints that say `scope="models"`.
-    by_session: no key opens it. For what would let a key that leaked make more keys, or take an account over.
-    noted:      False keeps it out of the audit log: what is sent in many small pieces, or changes nothing. Requests
-                that change something are noted otherwise, but for those of scope `models`, which usage counts.
+    scope:        a key of scope `models` opens only endpoints that say `scope="models"`.
+    by_session:   no key opens it. For what would let a key that leaked make more keys, or take an account over.
+    noted:        False keeps it out of the audit log: what is sent in many small pieces, or changes nothing. Requests
+                  that change something are noted otherwise, but for those of scope `models`, which usage counts.
+    largest_body: bytes that a request may send; None where the endpoint takes them piece by piece and counts itself.
     """
 
     def mark(endpoint: _Endpoint) -> _Endpoint:
-        access = Access(role, scope, by_session, noted and scope != "models")
+        access = Access(role, scope, by_session, noted and scope != "models", largest_body)
         endpoint.__allows__ = access  # pyright: ignore[reportFunctionMemberAccess]  (read by `access_of`)
         return endpoint
 

@@ -9,6 +9,8 @@ belongs to the owners.
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterable
 from typing import Literal
 
@@ -25,8 +27,11 @@ from glassbox.workspace.artifacts import Lineage
 from glassbox.workspace.names import KINDS, Kind, Reference
 from glassbox.workspace.run_index import RunEntry
 
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}", re.ASCII)
+
 OwnedKind = Literal["run", "spec", "upload", "deployment"]
 SharedKind = Literal["run", "spec", "upload", "deployment", "artifact"]
+ShareableKind = Literal["run", "artifact"]
 
 
 class Visible:
@@ -65,7 +70,7 @@ class Visible:
 
     def _read_run(self, run_id: str) -> Run:
         folder = self.workspace.runs.folder / run_id
-        if "/" in run_id or run_id.startswith(".") or "\x00" in run_id or not folder.is_dir():
+        if not _RUN_ID.fullmatch(run_id) or not folder.is_dir():
             raise NotFound("run", run_id)
         return Run.read(folder)
 
@@ -99,7 +104,9 @@ class Visible:
 
     def own_artifact(self, kind: Kind, reference: str) -> Artifact:
         """One artifact that this person may change. Raises NotFound, and Forbidden if they only see it."""
-        artifact = self.get(kind, reference)
+        return self._check_own_artifact(self.get(kind, reference))
+
+    def _check_own_artifact(self, artifact: Artifact) -> Artifact:
         if not self.actor.is_at_least("owner") and artifact.manifest.run not in self._ids("run"):
             raise Forbidden("This belongs to someone else.", "Make one of your own from it.")
         return artifact
@@ -147,6 +154,31 @@ class Visible:
         """From now on it belongs to this person."""
         with self._database.writing() as session:
             session.merge(OwnerRow(kind=kind, id=object_id, user=self.actor.id))
+
+    # Whom it is shown to
+
+    def check_may_share(self, kind: ShareableKind, object_id: str) -> None:
+        """Raises NotFound unless this person sees it, Forbidden unless it is theirs."""
+        if kind == "run":
+            self.own_run(object_id)
+        else:
+            self._check_own_artifact(self.by_id(object_id))
+
+    def share(self, kind: SharedKind, object_id: str) -> None:
+        """Show it to everyone who has an account."""
+        with self._database.writing() as session:
+            if session.get(ShareRow, (kind, object_id)) is None:
+                session.add(ShareRow(kind=kind, id=object_id, created=time.time(), by=self.actor.id))
+
+    def unshare(self, kind: SharedKind, object_id: str) -> None:
+        """Show it no more to those whose it isn't."""
+        with self._database.writing() as session:
+            session.execute(delete(ShareRow).where(ShareRow.kind == kind, ShareRow.id == object_id))
+
+    def is_shared(self, kind: SharedKind, object_id: str) -> bool:
+        """Is it shown to everyone who has an account?"""
+        with self._database.reading() as session:
+            return session.get(ShareRow, (kind, object_id)) is not None
 
     def forget(self, kind: OwnedKind, object_id: str) -> None:
         """It is gone."""

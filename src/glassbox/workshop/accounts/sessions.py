@@ -87,6 +87,12 @@ class Sessions:
             session.add(OneTimeTokenRow(hash=hashed(secret), user=user, purpose=purpose, expires=now + lasts))
         return secret
 
+    def whose(self, secret: str, purpose: str) -> str | None:
+        """Whose one-time token it is, which it stays. None if it is unknown, over or used."""
+        with self._database.reading() as session:
+            row = session.get(OneTimeTokenRow, hashed(secret))
+        return row.user if row is not None and row.purpose == purpose and row.expires >= time.time() else None
+
     def redeem(self, secret: str, purpose: str = "open") -> str | None:
         """Whose one-time token it is; it is used up by this. None if it is unknown, over or used."""
         with self._database.writing() as session:

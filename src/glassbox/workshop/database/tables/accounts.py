@@ -17,6 +17,8 @@ class UserRow(Table):
     name: Mapped[str] = mapped_column(String(64), unique=True)  # in lower case
     role: Mapped[str] = mapped_column(String(16))  # owner, educator, member
     password_hash: Mapped[str | None] = mapped_column(String(255))
+    display_name: Mapped[str] = mapped_column(String(80))  # empty: the name
+    persona: Mapped[str | None] = mapped_column(String(16))  # learner, educator, builder: what is shown first
     created: Mapped[float]
     disabled: Mapped[float | None]  # since when
 
@@ -86,8 +88,8 @@ class AuditRow(Table):
     time: Mapped[float] = mapped_column(index=True)
     actor: Mapped[str] = mapped_column(String(32), index=True)  # a user's id, or "" for nobody known
     actor_name: Mapped[str] = mapped_column(String(64))  # as it was then
-    action: Mapped[str] = mapped_column(String(64))  # such as "run.start"
+    action: Mapped[str] = mapped_column(String(64))  # the operation's id, such as "start_run"
     subject: Mapped[str] = mapped_column(String(200))  # the id of what it was done to
+    status: Mapped[int]  # how it was answered
     address: Mapped[str] = mapped_column(String(64))
     request: Mapped[str] = mapped_column(String(32))  # the id that errors and logs carry too
-    detail: Mapped[str] = mapped_column(String(1000))
