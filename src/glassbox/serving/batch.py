@@ -46,13 +46,13 @@ class Batch:
 
     chunk: how many tokens of prompts are read in a round.
 
-    To be used in inference mode, and with a model whose weights don't change.
+    To be used with a model whose weights don't change.
     """
 
     def __init__(self, model: Transformer, rows: int, chunk: int) -> None:
         self.rows = rows
         self.counts = Counts()
-        self.faults = 0  # since anything succeeded
+        self.faults = 0  # since the last step that succeeded
         self._model = model.eval()  # no dropout
         self._like = model.embedding.tokens
         self._chunk = chunk
@@ -75,14 +75,15 @@ class Batch:
 
     def admit(self, requests: Iterable[Request]) -> None:
         """Take in new requests, at most `free`: those that nobody has cancelled meanwhile."""
-        together: list[Request] = []
+        live: list[Request] = []
         for request in requests:
             if request.cancelled:
                 self.counts.cancelled += 1
-            elif not self._begin_alone(request):
-                together.append(request)
-        self._begin_together(together)
+            else:
+                live.append(request)
+        self._begin(live)
 
+    @torch.inference_mode()
     def round(self) -> None:
         """Read a chunk of the reading whose turn it is, and write one token of each answer.
 
@@ -92,7 +93,6 @@ class Batch:
             reading = self._readings[0]
             try:
                 done = self._read(reading)
-                self.faults = 0
             except Exception as error:  # whatever it was, those who wait must hear of it, and the others go on
                 done = True
                 self.faults += 1
@@ -126,30 +126,28 @@ class Batch:
             self.counts.failed += 1
             self._hand_over(request, failure)
 
-    def _begin_alone(self, request: Request) -> bool:
-        """Start what isn't read together with others: what others have read before, and what is long."""
-        ids = self._to_read(request)
-        known = self._prefixes.find(ids)
-        if known is None and len(ids) <= self._chunk:
-            return False
-        self.counts.reused += 0 if known is None else known.shape[3]
-        self._readings.append(Reading(self._model, [request], [ids], known))
-        return True
-
-    def _begin_together(self, requests: list[Request]) -> None:
-        """Start short prompts, as many at a time as make a chunk."""
+    def _begin(self, requests: Iterable[Request]) -> None:
+        """Start to read: short prompts together, as many at a time as make a chunk; what is long alone, after them,
+        and also what others have read the beginning of.
+        """
+        alone: list[Reading] = []
         group: list[Request] = []
         rows: list[list[int]] = []
         for request in requests:
             ids = self._to_read(request)
-            longest = max(map(len, [*rows, ids]))
-            if group and longest * (len(group) + 1) > self._chunk:
+            known = self._prefixes.find(ids)
+            if known is not None or len(ids) > self._chunk:
+                self.counts.reused += 0 if known is None else known.shape[3]
+                alone.append(Reading(self._model, [request], [ids], known))
+                continue
+            if max(map(len, [*rows, ids])) * (len(group) + 1) > self._chunk:
                 self._readings.append(Reading(self._model, group, rows, None))
                 group, rows = [], []
             group.append(request)
             rows.append(ids)
         if group:
             self._readings.append(Reading(self._model, group, rows, None))
+        self._readings.extend(alone)
 
     def _to_read(self, request: Request) -> list[int]:
         """The ids before the last one: of more than the context, those of its newer half (as `Decoder` does)."""
@@ -173,7 +171,7 @@ class Batch:
         self._writing.append(request)
         self._choosing = None
 
-    def _leave(self, row: int) -> Request:
+    def _leave(self, row: int) -> None:
         """Free a row; what it held is remembered."""
         request = self._writing[row]
         count = self._slots.count(row)
@@ -182,7 +180,6 @@ class Batch:
         self._writing[row] = self._writing[-1]
         self._writing.pop()
         self._choosing = None
-        return request
 
     def _make_room(self) -> None:
         """Free the rows that nobody listens to, and those whose context is full: they read their newer half anew."""
@@ -191,15 +188,11 @@ class Batch:
             if self._writing[row].cancelled:
                 self._leave(row)
                 self.counts.cancelled += 1
-        if self._slots.longest < context:
-            return
-        for row in reversed(range(len(self._writing))):
-            if self._slots.count(row) == context:
-                self._begin_again(self._leave(row))
-
-    def _begin_again(self, request: Request) -> None:
-        if not self._begin_alone(request):
-            self._begin_together([request])
+        if self._slots.longest == context:
+            full = [row for row in range(len(self._writing)) if self._slots.count(row) == context]
+            self._begin([self._writing[row] for row in full])  # first, so that their rows are never counted as free
+            for row in reversed(full):
+                self._leave(row)
 
     def _write(self) -> bool:
         """Write one token of each answer. Returns whether there was any to write."""

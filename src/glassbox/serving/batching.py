@@ -11,8 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-import torch
-
 from glassbox.engines.tensors.transformer import Transformer
 from glassbox.errors import BadInput
 from glassbox.generation import Answer, Decoding
@@ -98,7 +96,7 @@ class ContinuousBatcher:
         with self._changed:
             if self._closed:
                 raise Closed("This model answers no longer.")
-            if len(self._waiting) >= self._may_wait:
+            if len(self._waiting) >= self._may_wait + self._batch.free:
                 raise Full(len(self._waiting))
             self._waiting.append(request)
             self._changed.notify()
@@ -146,7 +144,6 @@ class ContinuousBatcher:
                 "Encode the prompt with the model's own tokenizer.",
             )
 
-    @torch.inference_mode()
     def _work(self) -> None:
         try:
             while self._admit():

@@ -29,13 +29,20 @@ class Prefixes:
         self._entries: OrderedDict[bytes, tuple[Ids, Tensor]] = OrderedDict()  # the one used last stands last
         self._bytes = 0
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     def keep(self, ids: Sequence[int], held: Tensor) -> None:
         """Remember what a request held, (layers, 2, key_value_heads, tokens, head_width), for the ids that it read."""
         if len(ids) < SHORTEST or held.nbytes > MOST_BYTES:
             return
         array = np.array(ids, np.int64)
-        for key, (other, _) in list(self._entries.items()):  # a beginning of this one says nothing that this doesn't
-            if len(other) <= len(array) and common(other, array) == len(other):
+        for key, (other, _) in list(self._entries.items()):
+            shared = common(other, array)
+            if shared == len(array):  # all of it is known
+                self._entries.move_to_end(key)
+                return
+            if shared == len(other):  # a beginning of this one says nothing that this one doesn't
                 self._drop(key)
         self._entries[array.tobytes()] = (array, held.clone())
         self._bytes += held.nbytes
@@ -52,11 +59,6 @@ class Prefixes:
             return None
         self._entries.move_to_end(best)
         return self._entries[best][1][:, :, :, :count]
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
-        self._bytes = 0
 
     def _drop(self, key: bytes) -> None:
         _, held = self._entries.pop(key)
