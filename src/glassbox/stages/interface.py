@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -147,10 +147,27 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a run takes of the machine, as far as its settings and inputs tell.
+
+    threads: of the processor; 0 takes as many as there are. memory: bytes. gpu: whether it takes one.
+    """
+
+    threads: int = 1
+    memory: int = 2**30  # a process that imports PyTorch takes half of it before it has done anything
+    gpu: Literal["never", "if there is one", "always"] = "never"
+
+
+def _modest(_settings: Any, _inputs: Mapping[str, Artifact]) -> Needs:
+    return Needs()
+
+
+@dataclass(frozen=True)
 class Stage:
     """One thing that a person can do. Its name and its summary come from the module of its `run` function.
 
     parallel: several processes can share the work of one run; then each of them calls `run` (docs/parallel.md).
+    needs: what a run with these settings and inputs will take; cheap, before anything is computed.
     """
 
     settings: type[StageSettings]
@@ -158,6 +175,7 @@ class Stage:
     takes: Mapping[str, Slot] = field(default_factory=dict[str, Slot])
     makes: Mapping[str, Slot] = field(default_factory=dict[str, Slot])
     parallel: bool = False
+    needs: Callable[[Any, Mapping[str, Artifact]], Needs] = _modest
 
     @property
     def name(self) -> str:
