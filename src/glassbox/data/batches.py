@@ -40,18 +40,19 @@ class Batches:
     """Batches of a split: `batch(step)` -> (inputs, targets), each (batch_size, context).
 
     `batch_size` counts the windows of a step over all processes. With `world_size` processes, the one of `rank` gets
-    its equal part, (batch_size / world_size, context); the parts in the order of ranks are the whole batch.
+    its part, (batch_size / world_size, context), one window more for the first ones where that isn't whole; the parts
+    in the order of ranks are the whole batch.
 
-    Raises BadInput if the split is too short for one window, or the batch can't be shared equally.
+    Raises BadInput if the split is too short for one window, or there are fewer windows than processes.
     """
 
     def __init__(
         self, split: ShardSplit, batch_size: int, context: int, seed: int, *, rank: int = 0, world_size: int = 1
     ) -> None:
-        if batch_size < 1 or batch_size % world_size or not 0 <= rank < world_size:
+        if not 0 <= rank < world_size <= batch_size:
             raise BadInput(
-                f"A batch of {batch_size} windows cannot be shared equally by {world_size} processes (this is {rank}).",
-                f"Choose a batch size that is a multiple of {world_size}.",
+                f"A batch of {batch_size} windows cannot be shared by {world_size} processes (this is {rank}).",
+                f"Choose a batch size of at least {world_size}.",
             )
         _require_length(split, context)
         self.batch_size, self.context, self.seed = batch_size, context, seed
@@ -59,9 +60,8 @@ class Batches:
         # Every offset below `offsets` leaves room for the same number of windows, so epochs have one length.
         self.windows = max(1, (len(self.tokens) - context) // context)
         self.offsets = min(context, len(self.tokens) - self.windows * context)
-        share = batch_size // world_size
-        self._block: tuple[int, Ids] = (-1, np.empty((0, share), np.int64))
-        self._rows = np.arange(rank * share, (rank + 1) * share, dtype=np.int64)
+        self._rows: Ids = np.array_split(np.arange(batch_size, dtype=np.int64), world_size)[rank]
+        self._block: tuple[int, Ids] = (-1, np.empty((0, len(self._rows)), np.int64))
 
     def batch(self, step: int) -> Batch:
         """The batch of step 0, 1, 2, ..., whatever was asked for before."""

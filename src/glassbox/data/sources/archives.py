@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import lzma
@@ -116,5 +117,7 @@ def archive_errors(name: str) -> Iterator[None]:
     """Within the block, whatever an archive can have wrong raises BadInput with its name."""
     try:
         yield
-    except _DAMAGE as error:
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's; an archive's own are a seek to nowhere, and those of bz2 and gzip, without a number
         raise BadInput(f"{name} is a damaged archive: {error}.", "Make or fetch it again.") from error

@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import BinaryIO, NamedTuple
 
 from glassbox.data.documents import Document
 from glassbox.data.sources.archives import ARCHIVES, archive_errors, open_gzip, seekable, zip_members
-from glassbox.data.sources.formats import Reading, read_texts
+from glassbox.data.sources.encodings import Encoding
+from glassbox.data.sources.formats import ROW_READERS, Reading, read_first_row, read_texts
 from glassbox.errors import BadInput
 
 
@@ -106,28 +107,59 @@ def _read_file(
 
 
 def _documents(stream: BinaryIO, name: str, size: int, reading: Reading) -> Iterator[Document]:
+    for part in _parts(stream, name, size):
+        yield from _texts(part, reading)
+
+
+def first_row(path: Path, encoding: Encoding) -> dict[str, object] | None:
+    """The first row of the first file (in an archive too) whose format has rows, else None. Raises BadInput."""
+    name = _shown(Path(path.name))
+    with _opened(path) as stream:
+        for part in _parts(stream, name, _file_size(path)):
+            if part.suffix in ROW_READERS:
+                with _readable(part) as rows:
+                    return read_first_row(rows, part.name, part.suffix, encoding)
+    return None
+
+
+class _Part(NamedTuple):
+    """A file that isn't an archive any more, with its name for messages and the suffix that tells its format."""
+
+    stream: BinaryIO
+    name: str
+    suffix: str
+
+
+def _parts(stream: BinaryIO, name: str, size: int) -> Iterator[_Part]:
+    """The files in an archive, or the file itself if it is none."""
     suffix = PurePath(name).suffix.lower()
     if suffix == ".zip":
         for member in zip_members(stream, name, size):
-            yield from _texts(member.stream, f"{name}/{member.path}", member.path.suffix.lower(), reading)
+            yield _Part(member.stream, f"{name}/{member.path}", member.path.suffix.lower())
     elif suffix == ".gz":
-        inner = PurePath(name).with_suffix("").suffix.lower()
-        yield from _texts(open_gzip(stream, name, size), name, inner, reading)
+        yield _Part(open_gzip(stream, name, size), name, PurePath(name).with_suffix("").suffix.lower())
     else:
-        yield from _texts(stream, name, suffix, reading)
+        yield _Part(stream, name, suffix)
 
 
-def _texts(stream: BinaryIO, name: str, suffix: str, reading: Reading) -> Iterator[Document]:
-    if suffix in ARCHIVES:
+def _texts(part: _Part, reading: Reading) -> Iterator[Document]:
+    with _readable(part) as stream:
+        for text in read_texts(stream, part.name, part.suffix, reading):
+            yield Document(text, part.name)
+
+
+@contextmanager
+def _readable(part: _Part) -> Iterator[BinaryIO]:
+    if part.suffix in ARCHIVES:
         raise BadInput(
-            f"{name} is an archive of a kind, or at a depth, that isn't read here.",
+            f"{part.name} is an archive of a kind, or at a depth, that isn't read here.",
             "Unpack it, and collect the folder.",
         )
-    with archive_errors(name), ExitStack() as stack:
-        if suffix == ".parquet" and not stream.seekable():
-            stream = stack.enter_context(seekable(stream))
-        for text in read_texts(stream, name, suffix, reading):
-            yield Document(text, name)
+    with archive_errors(part.name), ExitStack() as stack:
+        if part.suffix == ".parquet" and not part.stream.seekable():
+            yield stack.enter_context(seekable(part.stream))
+        else:
+            yield part.stream
 
 
 def _looked_at(path: Path) -> os.stat_result:

@@ -12,6 +12,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import zip_longest
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import pyarrow as pa
@@ -26,6 +27,10 @@ Cut = Literal["whole", "lines", "paragraphs"]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+MOST_FIELDS = 100
+"""So many fields of a row are shown."""
+
+_PARQUET_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 class Reading(NamedTuple):
@@ -61,6 +66,37 @@ def read_texts(stream: BinaryIO, name: str, suffix: str, reading: Reading) -> It
             yield text
     if not found:
         raise BadInput(f"{name} holds no text.", "Leave it out, or put text into it.")
+
+
+def read_first_row(stream: BinaryIO, name: str, suffix: str, encoding: Encoding) -> dict[str, object]:
+    """The first row of a file in one of ROW_READERS' formats, field by field: to see what there is to choose from.
+
+    Of a file without rows the fields alone, as far as the format tells them. Raises BadInput.
+    """
+    if suffix == ".parquet":
+        return _first_parquet_row(stream, name)
+    lines = _lines(stream if encoding == "utf-8" else transcoded(stream, encoding, name), name)
+    if suffix in (".csv", ".tsv"):
+        csv.field_size_limit(LARGEST_DOCUMENT)
+        rows = csv.reader(lines, delimiter="," if suffix == ".csv" else "\t", strict=True)
+        try:
+            return {str(name): value for name, value in zip_longest(next(rows, []), next(rows, []))}
+        except csv.Error as error:
+            raise BadInput(f"Line {rows.line_num:,} of {name} is broken: {error}.", "Repair its quotes.") from error
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if not line.isspace())
+    number, line = next(numbered, (1, "{}"))
+    return _json_object(line, f"line {number:,} of {name}")
+
+
+def _first_parquet_row(stream: BinaryIO, name: str) -> dict[str, object]:
+    try:
+        with pq.ParquetFile(stream) as file:
+            names = file.schema_arrow.names[:MOST_FIELDS]
+            batch = next(file.iter_batches(batch_size=1, columns=names), None)
+            empty: dict[str, object] = dict.fromkeys(names)
+            return empty if batch is None or not batch.num_rows else batch.to_pylist()[0]
+    except _PARQUET_DAMAGE as error:
+        raise _damaged_parquet(name, error) from error
 
 
 def _cut(lines: Iterable[str], cut: Cut, name: str) -> Iterator[str]:
@@ -131,15 +167,20 @@ def _json_lines(stream: BinaryIO, name: str, field: str) -> Iterator[str]:
         if line.isspace():
             continue
         where = f"line {number:,} of {name}"
-        try:
-            row: Any = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"JSON was expected in {where}: {error}.", "Repair or remove that line.") from None
-        if not isinstance(row, dict):
-            raise BadInput(f"A JSON object was expected in {where}, but it is a {type(row).__name__}.", _ROW_REMEDY)
+        row = _json_object(line, where)
         if field not in row:
-            raise _missing(where, field, [str(key) for key in row])
+            raise _missing(where, field, list(row))
         yield _text_of(row[field], field, where)
+
+
+def _json_object(line: str, where: str) -> dict[str, object]:
+    try:
+        row: Any = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"JSON was expected in {where}: {error}.", "Repair or remove that line.") from None
+    if not isinstance(row, dict):
+        raise BadInput(f"A JSON object was expected in {where}, but it is a {type(row).__name__}.", _ROW_REMEDY)
+    return row
 
 
 def _separated(stream: BinaryIO, name: str, field: str, delimiter: str) -> Iterator[str]:
@@ -182,9 +223,14 @@ def _parquet(stream: BinaryIO, name: str, field: str) -> Iterator[str]:
                 allowance.take(batch.nbytes)
                 for row, value in enumerate(batch.column(0).to_pylist(), start=number * 256 + 1):
                     yield _text_of(value, field, f"row {row:,} of {name}")
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise BadInput(f"{name} is not a whole Parquet file: {reason}.", "Make or fetch it again.") from error
+    except _PARQUET_DAMAGE as error:
+        raise _damaged_parquet(name, error) from error
+
+
+def _damaged_parquet(name: str, error: Exception) -> BadInput:
+    """Says what Arrow says, in one line."""
+    reason = str(error).partition("\n")[0].rstrip(".")
+    return BadInput(f"{name} is not a whole Parquet file: {reason}.", "Make or fetch it again.")
 
 
 ROW_READERS: dict[str, Callable[[BinaryIO, str, str], Iterator[str]]] = {

@@ -61,6 +61,8 @@ def checked_members(entries: Iterable[zipfile.ZipInfo], name: str) -> list[tuple
     """
     found: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for entry in sorted(entries, key=lambda entry: entry.filename):
+        if not entry.filename:
+            raise BadInput(f"{name} holds a file without a name.", "Make the archive again from files alone.")
         path = PurePosixPath(entry.filename.replace("\\", "/"))
         if entry.is_dir() or path.parts[:1] == ("__MACOSX",):
             continue
