@@ -12,8 +12,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from people import ADDRESS, People
 from postgresql_server import PostgresqlServer, programs, running_postgresql
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 
 from glassbox.workshop.access.guards import SESSION_COOKIE
+from glassbox.workshop.accounts import passwords
 from glassbox.workshop.app import create_app
 from glassbox.workshop.database import Database
 from glassbox.workshop.settings import WorkshopSettings
@@ -39,6 +42,13 @@ def sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sqlite")
     Database.in_folder(folder).close()
     return folder / "workshop.db"
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that take a thousandth of what real ones take; one test looks at those."""
+    cheap = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+    monkeypatch.setattr(passwords, "_HASHER", cheap)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

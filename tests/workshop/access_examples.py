@@ -1,0 +1,121 @@
+"""For each request of the table in docs/security.md: one that should succeed, about something that the member owns.
+
+A route whose path parameters are known below, and that takes no body, needs nothing here. Whatever is made is made anew
+for each request: one may delete what the next would look for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from people import People
+
+from glassbox.workshop.access.visible import Visible
+from glassbox.workspace import Artifact, Run
+
+PASSWORD = "blue horses dance slowly"
+
+
+@dataclass
+class Example:
+    """What is sent. `parameters`: of the path, where they aren't those of `PARAMETERS`."""
+
+    json: Any = None
+    content: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+def seen_by(people: People, name: str) -> Visible:
+    """The workspace as that person sees it."""
+    return Visible(people.workshop.workspace, people.workshop.database, people.actor(name))
+
+
+def run_of(people: People, name: str = "member") -> Run:
+    """A new run of a person."""
+    run = people.workshop.workspace.runs.create("evaluate", name="example", settings={}, inputs={})
+    seen_by(people, name).claim("run", run.id)
+    return run
+
+
+def artifact_of(people: People, name: str = "member") -> Artifact:
+    """A new corpus of a person, made by a run of theirs."""
+    run = run_of(people, name)
+    with people.workshop.workspace.artifacts.draft("corpus", "example", run=run.id) as draft:
+        (draft.folder / "documents.jsonl").write_text('{"text": "a"}\n')
+    return draft.artifact
+
+
+def _key(people: People) -> str:
+    return people.workshop.keys.make(people.user("member").id, "example")[1].id
+
+
+def _session(people: People) -> str:
+    people.workshop.sessions.open(people.user("member").id, "another browser")
+    return people.workshop.sessions.of(people.user("member").id)[0].id
+
+
+def _link(people: People, kind: str, subject: str) -> tuple[str, str]:
+    secret, link = people.workshop.links.make(kind, subject, people.user("member").id, lasts=None)
+    return secret, link.id
+
+
+def _withdraw_link(people: People) -> Example:
+    run = run_of(people)
+    return Example(parameters={"object_id": run.id, "link_id": _link(people, "run", run.id)[1]})
+
+
+def _follow_invitation(people: People) -> Example:
+    token = people.workshop.sessions.one_time_token(people.user("member").id, "password")
+    return Example(json={"token": token, "password": PASSWORD})
+
+
+def _log_in(people: People) -> Example:
+    people.give_password("member", PASSWORD)
+    return Example(json={"name": "member", "password": PASSWORD})
+
+
+def _change_password(people: People) -> Example:
+    for name in ("member", "other member", "educator", "owner"):
+        people.give_password(name, PASSWORD)
+    return Example(json={"old": PASSWORD, "new": f"{PASSWORD} indeed"})
+
+
+def _a_new_name(people: People) -> str:
+    return f"person-{len(people.workshop.users.list())}"
+
+
+PARAMETERS: dict[str, Callable[[People], str]] = {
+    "run_id": lambda people: run_of(people).id,
+    "key_id": _key,
+    "session_id": _session,
+    "person_id": lambda people: people.user("member").id,
+    "kind": lambda _: "run",
+    "object_id": lambda people: run_of(people).id,
+    "secret": lambda people: _link(people, "run", run_of(people).id)[0],
+}
+"""What stands for a path parameter: something of the member's."""
+
+EXAMPLES: dict[str, Callable[[People], Example]] = {
+    "GET /open": lambda people: Example(
+        query={"token": people.workshop.sessions.one_time_token(people.user("member").id)}
+    ),
+    "GET /static/{name}": lambda _: Example(parameters={"name": "pages.css"}),
+    "GET /docs/{name}": lambda _: Example(parameters={"name": "start.js"}),
+    "GET /invitation": lambda people: Example(
+        query={"token": people.workshop.sessions.one_time_token(people.user("member").id, "password")}
+    ),
+    "POST /api/login": _log_in,
+    "POST /api/invitation": _follow_invitation,
+    "PATCH /api/me": lambda _: Example(json={"persona": "learner"}),
+    "PUT /api/me/password": _change_password,
+    "POST /api/keys": lambda _: Example(json={"name": "notebook"}),
+    "POST /api/people": lambda people: Example(json={"name": _a_new_name(people)}),
+    "PATCH /api/people/{person_id}": lambda _: Example(json={"role": "member"}),
+    "POST /api/sharing/{kind}/{object_id}/links": lambda _: Example(json={"days": 1}),
+    "DELETE /api/sharing/{kind}/{object_id}/links/{link_id}": _withdraw_link,
+}
+"""What else a request needs. Whoever adds a route that needs something adds a line here, and one in the table."""
