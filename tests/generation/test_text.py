@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glassbox.generation.text import TextStream
+from glassbox.generation.text import TextStream, spelled
+from glassbox.tokenizers.characters import CharacterTokenizer
 
 
 @given(st.text(), st.data())
@@ -47,3 +48,9 @@ def test_a_character_that_never_ends_is_shown_as_a_replacement() -> None:
     stream = TextStream()
     assert stream.add("é".encode()[:1]) == ""
     assert stream.end() == "\ufffd"
+
+
+def test_an_id_that_the_tokenizer_lacks_stands_for_no_text():
+    tokenizer = CharacterTokenizer("ab")
+    assert spelled(tokenizer, tokenizer.encode("b")[0]) == b"b"
+    assert spelled(tokenizer, tokenizer.vocabulary_size) == b""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from glassbox.generation.likelihood import Likelihood
 from glassbox.generation.settings import Decoding
-from glassbox.generation.text import TextStream
+from glassbox.generation.text import TextStream, spelled
 from glassbox.tokenizers import Tokenizer
 
 Finish = Literal["length", "end", "stop", "context"]
@@ -49,7 +49,7 @@ class Answer:
             self._room -= 1
         text, finish = "", self._finish(token)
         if finish != "end":
-            text = self._text.add(self._tokenizer.token_bytes(token))
+            text = self._text.add(spelled(self._tokenizer, token))
             if self._text.stopped:
                 finish = "stop"
         if finish:

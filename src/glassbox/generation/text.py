@@ -5,6 +5,20 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 
+from glassbox.errors import BadInput
+from glassbox.tokenizers import Tokenizer
+
+
+def spelled(tokenizer: Tokenizer, token: int) -> bytes:
+    """The bytes that an id of a model stands for: none where the model knows more ids than its tokenizer.
+
+    Many published models have their vocabulary filled up to a round number; nothing keeps them from drawing such an id.
+    """
+    try:
+        return tokenizer.token_bytes(token)
+    except BadInput:
+        return b""
+
 
 class TextStream:
     """Turns the bytes of one answer, token by token, into pieces of text.
