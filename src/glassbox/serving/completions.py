@@ -14,6 +14,7 @@ from glassbox.engines.tensors import Transformer
 from glassbox.errors import BadInput
 from glassbox.generation import Likelihood, Piece
 from glassbox.generation.likelihood import likelihoods
+from glassbox.generation.text import spelled
 from glassbox.serving.logprobs import CompletionTable
 from glassbox.serving.protocol.chat import FinishReason
 from glassbox.serving.protocol.completions import Completion, CompletionChoice, CompletionLogprobs, CompletionRequest
@@ -98,7 +99,7 @@ async def _prompt(service: Service, asked: CompletionRequest, given: str | list[
                 400, f"The prompt holds the id {wrong}, and the model knows ids from 0 to {vocabulary - 1}.",
                 param="prompt", code="invalid_value",
             )  # fmt: skip
-        text = model.tokenizer.decode(ids) if asked.echo else ""
+        text = b"".join(spelled(model.tokenizer, id) for id in ids).decode(errors="replace") if asked.echo else ""
     service.check_room(ids, "prompt", answer=min(1, asked.max_tokens))
     if not ids:
         raise ApiError(400, "The prompt is empty, and this tokenizer has no mark of a beginning. Give some text.",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from glassbox.generation import Likelihood, Piece
+from glassbox.generation.text import spelled
 from glassbox.serving.protocol.chat import Logprobs, TokenLogprob, TopLogprob
 from glassbox.serving.protocol.completions import CompletionLogprobs
 from glassbox.tokenizers import Tokenizer
@@ -28,11 +29,11 @@ def chat_logprobs(pieces: Sequence[Piece], tokenizer: Tokenizer) -> Logprobs:
 
 
 def _entry(id: int, log_probability: float, tokenizer: Tokenizer) -> dict[str, Any]:
-    spelled = tokenizer.token_bytes(id)
+    text = spelled(tokenizer, id)
     return {
-        "token": spelled.decode(errors="replace"),
+        "token": text.decode(errors="replace"),
         "logprob": max(log_probability, LOWEST),
-        "bytes": list(spelled),
+        "bytes": list(text),
     }
 
 
@@ -46,12 +47,12 @@ class CompletionTable:
 
     def rows(self, ids: Sequence[int], likelihoods: Sequence[Likelihood | None]) -> CompletionLogprobs:
         """None in the place of a likelihood: nothing came before that token."""
-        spelled = [self._tokenizer.token_bytes(id) for id in ids]
+        texts = [spelled(self._tokenizer, id) for id in ids]
         return CompletionLogprobs(
-            tokens=[_spelling(token) for token in spelled],
+            tokens=[_spelling(token) for token in texts],
             token_logprobs=[None if one is None else max(one.log_probability, LOWEST) for one in likelihoods],
             top_logprobs=[None if one is None else self._others(one) for one in likelihoods],
-            text_offset=[self._offset(token) for token in spelled],
+            text_offset=[self._offset(token) for token in texts],
         )
 
     def of_pieces(self, pieces: Sequence[Piece]) -> CompletionLogprobs:
@@ -60,8 +61,10 @@ class CompletionTable:
         return self.rows([piece.id for piece in told], [piece.likelihood for piece in told])
 
     def _others(self, likelihood: Likelihood) -> dict[str, float]:
-        spell = self._tokenizer.token_bytes
-        return {_spelling(spell(id)): max(log_probability, LOWEST) for id, log_probability in likelihood.alternatives}
+        return {
+            _spelling(spelled(self._tokenizer, id)): max(log_probability, LOWEST)
+            for id, log_probability in likelihood.alternatives
+        }
 
     def _offset(self, token: bytes) -> int:
         """Of the character that the token begins with, or goes on with."""

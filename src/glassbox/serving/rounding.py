@@ -15,6 +15,5 @@ def rounded(values: Tensor) -> Any:
     numbers = values.detach().cpu().double().numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         exponents = np.floor(np.log10(np.abs(numbers)))
-    exponents[~np.isfinite(exponents)] = 0
-    scale = 10.0 ** (DIGITS - 1 - exponents)
+    scale = 10.0 ** (DIGITS - 1 - np.where(np.isfinite(exponents), exponents, 0))
     return (np.round(numbers * scale) / scale).tolist()

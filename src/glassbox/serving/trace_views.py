@@ -12,6 +12,7 @@ from torch import Tensor
 
 from glassbox.engines.values import value_shapes
 from glassbox.errors import BadInput
+from glassbox.generation.text import spelled
 from glassbox.insight import (
     PATTERNS,
     Reader,
@@ -59,9 +60,7 @@ class TraceView:
 def look(reader: Reader, view: TraceView, asked: TraceRequest) -> Numbers:
     """The tokens that were read, and the view's numbers. Raises BadInput for what can't be read or shown."""
     tokens = read_tokens(reader, asked.input)
-    ids: list[int] = tokens[0].tolist()
-    read = [{"id": id, "text": text} for id, text in zip(ids, reader.pieces(tokens), strict=True)]
-    return {"tokens": read, **view.numbers(reader, tokens, asked)}
+    return {"tokens": _spelled(reader, tokens[0]), **view.numbers(reader, tokens, asked)}
 
 
 def read_tokens(reader: Reader, given: str | list[int]) -> Tensor:
@@ -225,7 +224,7 @@ def _said(reader: Reader, said: Predictions) -> Numbers:
 
 
 def _spelled(reader: Reader, ids: Tensor) -> list[dict[str, Any]]:
-    return [{"id": id, "text": text} for id, text in zip(ids.tolist(), reader.pieces(ids), strict=True)]
+    return [{"id": id, "text": spelled(reader.tokenizer, id).decode(errors="replace")} for id in ids.tolist()]
 
 
 def _spread(value: Tensor) -> Numbers:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from glassbox.serving.protocol.sampling import Identifier, Sampling
+from glassbox.serving.protocol.sampling import Identifier, Sampling, only
 from glassbox.serving.protocol.usage import Usage
 
 MOST_MESSAGES = 2048
@@ -28,21 +28,15 @@ class Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant"]
     content: str | Annotated[list[TextPart], Field(min_length=1, max_length=256)]
     name: Identifier | None = Field(default=None, description="Given to the chat template.")
-    refusal: None = None
-    annotations: None = None
-    audio: None = None
-    tool_calls: None = None
-    function_call: None = None
+    annotations: Annotated[JsonValue, only([])] = None
+    audio: Annotated[JsonValue, only()] = None
+    function_call: Annotated[JsonValue, only()] = None
+    refusal: Annotated[JsonValue, only("")] = None
+    tool_calls: Annotated[JsonValue, only([])] = None
 
     @property
     def text(self) -> str:
         return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
-
-
-class TextFormat(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    type: Literal["text"]
 
 
 class ChatRequest(Sampling):
@@ -51,26 +45,26 @@ class ChatRequest(Sampling):
     max_tokens: int | None = Field(default=None, ge=1, le=10_000_000, description="The older name of the same.")
     logprobs: bool | None = Field(default=None, description="Tell how likely the model found each token.")
     top_logprobs: int | None = Field(default=None, ge=0, le=20, description="And this many of the likeliest.")
-    # Fields of OpenAI's API that are allowed where they change nothing.
-    response_format: TextFormat | None = None
-    modalities: list[Literal["text"]] | None = None
-    store: Literal[False] | None = None
-    service_tier: Literal["auto", "default"] | None = None
-    parallel_tool_calls: bool | None = None
-    tool_choice: Literal["none", "auto"] | None = None
-    safety_identifier: Identifier | None = None
-    prompt_cache_key: Identifier | None = None
-    tools: Annotated[list[None], Field(max_length=0)] | None = None
-    functions: Annotated[list[None], Field(max_length=0)] | None = None
-    function_call: None = None
-    audio: None = None
-    prediction: None = None
-    reasoning_effort: None = None
-    verbosity: None = None
-    web_search_options: None = None
-    moderation: None = None
-    prompt_cache_options: None = None
-    prompt_cache_retention: None = None
+    safety_identifier: Identifier | None = Field(default=None, description="Taken and not used.")
+    prompt_cache_key: Identifier | None = Field(default=None, description="Taken and not used.")
+    # Fields of OpenAI's API that are taken where they ask for nothing.
+    audio: Annotated[JsonValue, only()] = None
+    function_call: Annotated[JsonValue, only("none", "auto")] = None
+    functions: Annotated[JsonValue, only([])] = None
+    modalities: Annotated[JsonValue, only(["text"])] = None
+    moderation: Annotated[JsonValue, only()] = None
+    parallel_tool_calls: Annotated[JsonValue, only(True, False)] = None
+    prediction: Annotated[JsonValue, only()] = None
+    prompt_cache_options: Annotated[JsonValue, only()] = None
+    prompt_cache_retention: Annotated[JsonValue, only()] = None
+    reasoning_effort: Annotated[JsonValue, only("none")] = None
+    response_format: Annotated[JsonValue, only({"type": "text"})] = None
+    service_tier: Annotated[JsonValue, only("auto", "default")] = None
+    store: Annotated[JsonValue, only(False)] = None
+    tool_choice: Annotated[JsonValue, only("none", "auto")] = None
+    tools: Annotated[JsonValue, only([])] = None
+    verbosity: Annotated[JsonValue, only()] = None
+    web_search_options: Annotated[JsonValue, only()] = None
 
 
 class TopLogprob(BaseModel):

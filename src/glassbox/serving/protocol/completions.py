@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 from glassbox.serving.protocol.chat import FinishReason
-from glassbox.serving.protocol.sampling import Sampling
+from glassbox.serving.protocol.sampling import Sampling, only
 from glassbox.serving.protocol.usage import Usage
 
 MOST_PROMPTS = 128
@@ -27,7 +27,7 @@ class CompletionRequest(Sampling):
     )
     echo: bool = Field(default=False, description="Begin the answer with the prompt.")
     best_of: int | None = Field(default=None, ge=1, description="Allowed where it equals n.")
-    suffix: None = Field(default=None, description="Not supported.")
+    suffix: Annotated[JsonValue, only("")] = Field(default=None, description="Not supported.")
 
     @property
     def prompts(self) -> list[str | list[int]]:

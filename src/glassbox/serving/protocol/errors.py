@@ -8,6 +8,7 @@ from glassbox.errors import BadInput
 from glassbox.workspace.names import shown
 
 LONGEST_MESSAGE = 1000
+_TYPES = ("str", "int", "float", "bool")
 
 
 class ErrorDetail(BaseModel):
@@ -50,16 +51,15 @@ def from_bad_input(error: BadInput, *, param: str | None = None, code: str | Non
 def from_validation(error: ValidationError) -> ApiError:
     """The first thing that is wrong with a request's body: 400, naming the field."""
     first = error.errors(include_url=False, include_context=False)[0]
-    place = [str(part) for part in first["loc"]]
-    param = ".".join(place) or None
+    param = _field(first["loc"])
     if first["type"] == "json_invalid":
         return ApiError(400, f"The body isn't JSON: {first['msg']}.", code="invalid_json")
     if first["type"] == "extra_forbidden":
         return ApiError(
             400, f"There is no field called {shown(param or '')}. Leave it out.", param=param, code="unknown_parameter"
         )
-    if first["type"] == "none_required":
-        message = f"This server doesn't support {param}. Leave it out, or set it to null."
+    if first["type"] == "unsupported":
+        message = f"This server doesn't support {param} with this value. Leave it out."
         return ApiError(400, message, param=param, code="unsupported_parameter")
     if first["type"] == "missing":
         return ApiError(400, f"The field {param} is missing.", param=param, code="missing_required_parameter")
@@ -68,3 +68,10 @@ def from_validation(error: ValidationError) -> ApiError:
     said = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
     message = f"{param or 'The body'}: {said}; {came} came."[:LONGEST_MESSAGE]
     return ApiError(400, message, param=param, code="invalid_value")
+
+
+def _field(place: tuple[str | int, ...]) -> str | None:
+    """The field that an error is about, `messages.0.content`, without the names that pydantic gives to alternatives."""
+    names = [str(part) for part in place[:1]]
+    names += [str(part) for part in place[1:] if isinstance(part, int) or (part.isidentifier() and part not in _TYPES)]
+    return ".".join(names) or None

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
 MOST_CHOICES = 16
 StopText = Annotated[str, Field(min_length=1, max_length=1000)]
 Identifier = Annotated[str, Field(max_length=512)]
+
+
+def only(*neutral: JsonValue) -> BeforeValidator:
+    """Of a field of OpenAI's API that isn't supported: null and these values, which ask for nothing, pass."""
+
+    def check(value: JsonValue) -> JsonValue:
+        if value is None or value in neutral:
+            return value
+        raise PydanticCustomError("unsupported", "It isn't supported.")
+
+    return BeforeValidator(check)
 
 
 class Request(BaseModel):
@@ -24,7 +36,7 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     include_usage: bool = Field(default=False, description="End the stream with a chunk that holds the usage.")
-    include_obfuscation: Literal[False] | None = Field(default=None, description="Nothing is padded here.")
+    include_obfuscation: Annotated[JsonValue, only(False)] = Field(default=None, description="Nothing is padded.")
 
 
 class Sampling(Request):
@@ -49,9 +61,7 @@ class Sampling(Request):
     )
     stream: bool = Field(default=False, description="Send the answer as it is written, as server-sent events.")
     stream_options: StreamOptions | None = None
-    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = Field(
-        default=None, description="Not supported: must be empty."
-    )
+    logit_bias: Annotated[JsonValue, only({})] = Field(default=None, description="Not supported.")
     metadata: dict[str, JsonValue] | None = Field(default=None, description="Taken and not used.")
 
     @property
