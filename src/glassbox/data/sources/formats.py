@@ -93,8 +93,8 @@ def _first_parquet_row(stream: BinaryIO, name: str) -> dict[str, object]:
         with pq.ParquetFile(stream) as file:
             names = file.schema_arrow.names[:MOST_FIELDS]
             batch = next(file.iter_batches(batch_size=1, columns=names), None)
-            empty: dict[str, object] = dict.fromkeys(names)
-            return empty if batch is None or not batch.num_rows else batch.to_pylist()[0]
+            no_row = dict[str, object](dict.fromkeys(names))
+            return no_row if batch is None or not batch.num_rows else batch.to_pylist()[0]
     except _PARQUET_DAMAGE as error:
         raise _damaged_parquet(name, error) from error
 
