@@ -300,3 +300,16 @@ def test_a_link_to_another_artifact_in_the_same_place_finds_nothing(workspace, p
     assert workspace.artifacts.find(artifact.link) == artifact
     assert workspace.artifacts.find(artifact.link.model_copy(update={"id": "0" * 16})) is None
     assert workspace.artifacts.find(artifact.link.model_copy(update={"reference": "plays:9"})) is None
+
+
+def test_everything_that_came_of_an_artifact_is_found_once(workspace, publish):
+    """plays -> (shards, tokenizer); both -> model: a graph that parts and meets again."""
+    plays = publish("corpus", "plays")
+    tokenizer = publish("tokenizer", "plays", parents=[plays])
+    shards = publish("shards", "plays", parents=[plays, tokenizer])
+    model = publish("model", "plays", parents=[shards, tokenizer])
+    publish("model", "other")
+    found = [entry.id for entry in workspace.artifacts.descendants(plays.id)]
+    assert sorted(found) == sorted([tokenizer.id, shards.id, model.id])
+    assert found[-1] == model.id
+    assert workspace.artifacts.descendants(model.id) == []

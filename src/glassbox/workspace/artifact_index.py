@@ -66,6 +66,20 @@ class ArtifactIndex:
         children = select(ParentRow.child).where(ParentRow.parent == artifact_id)
         return self._entries(select(ArtifactRow).where(ArtifactRow.row.in_(children)))
 
+    def descendants(self, artifact_id: str) -> list[ArtifactEntry]:
+        """Those that were made from it, and those that were made from these, nearest first."""
+        self._synchronise()
+        found: dict[int, ArtifactRow] = {}
+        with self._database.reading() as session:
+            parents = {artifact_id}
+            while parents:
+                children = select(ParentRow.child).where(ParentRow.parent.in_(parents))
+                rows = session.scalars(select(ArtifactRow).where(ArtifactRow.row.in_(children)))
+                new = [row for row in rows if row.row not in found]
+                found |= {row.row: row for row in new}
+                parents = {row.id for row in new if row.id is not None}
+            return [self._entry(row) for row in found.values()]
+
     def _entries(self, query: Select[ArtifactRow]) -> list[ArtifactEntry]:
         self._synchronise()
         with self._database.reading() as session:
