@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -212,9 +211,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "state": run.state,
         "attempt": status.attempt,
         "created": record.created.isoformat(timespec="seconds"),
-        "took": None
-        if status.started is None
-        else duration(((status.ended or datetime.now(UTC)) - status.started).total_seconds()),
+        "took": None if run.seconds is None else duration(run.seconds),
         "settings": record.settings,
         "inputs": {slot: str(link) for slot, link in record.inputs.items()},
         "outputs": {slot: str(link) for slot, link in status.outputs.items()},

@@ -22,17 +22,29 @@ from glassbox.workshop.access.sizes import Sizes
 from glassbox.workshop.problems import Faults, ProblemDetails, tell_problems
 from glassbox.workshop.requests import Requests
 from glassbox.workshop.routes import (
+    artifact_files,
+    artifacts,
     audit,
+    comparison,
     documentation,
+    engines,
     health,
     keys,
+    lineage,
     live,
+    own_specs,
     pages,
     people,
+    prices,
     profile,
+    resources,
     sessions,
     shared,
     sharing,
+    specs,
+    tensors,
+    tokenizer_measures,
+    tokenizers,
 )
 from glassbox.workshop.settings import WorkshopSettings
 from glassbox.workshop.state import Workshop
@@ -47,8 +59,20 @@ ROUTERS = (
     people.router,
     audit.router,
     live.router,
+    comparison.router,
     sharing.router,
     shared.router,
+    artifacts.router,
+    artifact_files.router,
+    lineage.router,
+    tensors.router,
+    tokenizers.router,
+    tokenizer_measures.router,
+    specs.router,
+    own_specs.router,
+    engines.router,
+    prices.router,
+    resources.router,
 )
 
 _PROBLEM = {"model": ProblemDetails, "description": "What was expected, what came, and what to do."}

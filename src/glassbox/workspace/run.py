@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -98,6 +98,12 @@ class Run:
     def state(self) -> State:
         """The state in truth: a run whose process is gone is interrupted, whatever its file still says."""
         return true_state(self.folder, self.status)
+
+    @property
+    def seconds(self) -> float | None:
+        """How long its last attempt took, or has taken so far; None if it never started."""
+        started, ended = self.status.started, self.status.ended
+        return None if started is None else ((ended or datetime.now(UTC)) - started).total_seconds()
 
     @property
     def checkpoints(self) -> Path:

@@ -19,7 +19,7 @@ from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.live.event_lines import EventLines
 from glassbox.workshop.problems import Problem
 from glassbox.workshop.state import CurrentWorkshop
-from glassbox.workspace.curves import thinned
+from glassbox.workspace.curves import Curve, thinned
 from glassbox.workspace.events import EVENTS_FILE
 
 router = APIRouter(tags=["Runs: live"])
@@ -94,13 +94,17 @@ def get_curves(
         if first_step is not None or last_step is not None:
             begin, end = first_step or 0, math.inf if last_step is None else last_step
             curve = [point for point in curve if begin <= point[0] <= end]
-        shown = thinned(curve, points)
-        curves[name] = CurvePoints(
-            steps=[step for step, _ in shown],
-            values=[value if math.isfinite(value) else None for _, value in shown],
-            points=len(curve),
-        )
+        curves[name] = curve_points(thinned(curve, points), len(curve))
     return Curves(curves=curves)
+
+
+def curve_points(shown: Curve, points: int) -> CurvePoints:
+    """A curve as it is told; points: how many it has before thinning."""
+    return CurvePoints(
+        steps=[step for step, _ in shown],
+        values=[value if math.isfinite(value) else None for _, value in shown],
+        points=points,
+    )
 
 
 @router.websocket("/api/runs/{run_id}/watch")
