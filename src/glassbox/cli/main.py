@@ -24,6 +24,7 @@ GROUPS = {
     "spec": ("glassbox.cli.spec:commands", "Describe models and count what they cost, without building one."),
     "compare": ("glassbox.cli.compare:commands", "Lay the engines beside one another: numbers, times, curves, source."),
     "tokenizer": ("glassbox.cli.tokenizer:commands", "See how text becomes tokens; measure, compare and price that."),
+    "accounts": ("glassbox.cli.accounts:commands", "Add people to a workshop, and say what they may do."),
     "digits": ("glassbox.cli.digits:commands", "Train a tiny model on Max ( 5 3 9 ), try it, see where it looks."),
 }
 """Name → where its Typer app is, and its summary."""

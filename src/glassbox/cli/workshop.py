@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from glassbox.cli.options import WorkspaceOption
 from glassbox.cli.output import standard_error
 from glassbox.workspace.workspace import default_folder
+
+if TYPE_CHECKING:
+    from glassbox.workshop.accounts.sessions import Sessions
+    from glassbox.workshop.accounts.users import Users
+    from glassbox.workshop.database import Database
 
 DatabaseOption = Annotated[
     str | None,
@@ -52,7 +59,7 @@ def command(
     from glassbox.workshop.state import Workshop
 
     settings = WorkshopSettings(
-        workspace=_folder(workspace),
+        workspace=default_folder() if workspace is None else workspace,
         database_url=database,
         host=host,
         port=port,
@@ -63,7 +70,7 @@ def command(
     )
 
     def ready(workshop: Workshop, address: str) -> None:
-        way_in = _way_in(workshop, address)
+        way_in = address if people == "many" else _way_in(workshop.users, workshop.sessions, address)
         console = standard_error()
         console.print(f"The workshop of {workshop.workspace.folder} is open at")
         typer.echo(way_in)
@@ -83,25 +90,26 @@ def link(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Another address that lets one browser into the workshop of this machine, once."""
-    from glassbox.workshop.settings import WorkshopSettings
-    from glassbox.workshop.state import Workshop
+    from glassbox.workshop.accounts.sessions import Sessions
+    from glassbox.workshop.accounts.users import Users
+    from glassbox.workshop.settings import address_of
 
-    settings = WorkshopSettings.model_validate(
-        {"workspace": _folder(workspace), "database_url": database, "host": host, "port": port}
-    )
-    opened = Workshop(settings)
-    typer.echo(_way_in(opened, f"http://{host}:{port}"))
-    opened.stop()
+    with open_database(database, workspace) as opened:
+        typer.echo(_way_in(Users(opened), Sessions(opened), address_of(host, port)))
 
 
-def _way_in(workshop: object, address: str) -> str:
-    from glassbox.workshop.state import Workshop
+@contextmanager
+def open_database(database: str | None, workspace: Path | None) -> Generator[Database]:
+    """The records of a workshop. Raises BadInput if they cannot be opened."""
+    from glassbox.workshop.database import Database
+    from glassbox.workspace import Workspace
 
-    assert isinstance(workshop, Workshop)
-    if workshop.settings.people == "many":
-        return address
-    return f"{address}/open?token={workshop.sessions.one_time_token(workshop.users.local().id)}"
+    opened = Database(database) if database is not None else Database.in_folder(Workspace(workspace).folder)
+    try:
+        yield opened
+    finally:
+        opened.close()
 
 
-def _folder(workspace: Path | None) -> Path:
-    return workspace if workspace is not None else default_folder()
+def _way_in(users: Users, sessions: Sessions, address: str) -> str:
+    return f"{address}/open?token={sessions.one_time_token(users.local().id)}"

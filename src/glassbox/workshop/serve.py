@@ -10,7 +10,7 @@ import uvicorn
 from glassbox.errors import BadInput
 from glassbox.workshop.app import create_app
 from glassbox.workshop.logs import log_to_standard_error
-from glassbox.workshop.settings import WorkshopSettings
+from glassbox.workshop.settings import WorkshopSettings, address_of
 from glassbox.workshop.state import Workshop
 
 _SHUT_DOWN_WITHIN = 5  # seconds for answers that are being given
@@ -24,8 +24,7 @@ def serve(settings: WorkshopSettings, ready: Callable[[Workshop, str], None], *,
     log_to_standard_error(log_level)
     listening = _listen(settings.host, settings.port)
     app = create_app(settings)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{host}:{listening.getsockname()[1]}"
+    address = address_of(settings.host, listening.getsockname()[1])
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -35,8 +34,20 @@ def serve(settings: WorkshopSettings, ready: Callable[[Workshop, str], None], *,
         ws_max_size=64 * 1024,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    ready(app.state.workshop, address)
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config, lambda: ready(app.state.workshop, address)).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Tells when it has begun to answer: not before, so that an address is never told of what then fails."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._ready()
 
 
 def _listen(host: str, port: int) -> socket.socket:

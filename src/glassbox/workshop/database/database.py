@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, TimeoutError
 from sqlalchemy.orm import Session
 
 from glassbox.errors import BadInput
@@ -66,6 +66,13 @@ class Database:
     def _explained(self) -> Generator[None]:
         try:
             yield
+        except DataError as error:  # PostgreSQL takes no NUL in a text, and looks at lengths
+            raise BadInput(
+                "The workshop's database cannot hold a value: it has a NUL character, or is too long or too large.",
+                "Give another.",
+            ) from error
+        except TimeoutError as error:  # every connection is in use
+            raise DatabaseAway("No connection became free in time.") from error
         except DBAPIError as error:
             if self.dialect == "sqlite" and is_full_disk(error):
                 raise full_disk(Path(self.url.database or "").parent) from error

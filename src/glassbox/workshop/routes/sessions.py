@@ -50,6 +50,8 @@ def open_with_token(
     The answer is a page that leads on: a redirect would come from wherever the address was clicked, and a browser
     gives such a request no cookie of ours.
     """
+    if workshop.settings.people == "many":
+        raise NotLoggedIn("This workshop is for many people: nobody comes in without a name.", "Log in.")
     user_id = workshop.sessions.redeem(token)
     user = None if user_id is None else workshop.users.get(user_id)
     if user is None:
