@@ -1,6 +1,6 @@
 """Make a virtual environment with everything that Glassbox needs. Called by the Makefile; needs only Python itself.
 
-    python3 install.py FOLDER [--for-tests] [--torch cpu|cuda]
+    python3 install.py FOLDER [--for-tests] [--torch cpu|cuda] [--extra NAME]...
 
 PyTorch comes first and apart, because the build that pip finds by default on Linux brings several gigabytes of CUDA
 libraries, which a machine without a GPU never uses: this asks pip what it would take (without taking it) and goes to
@@ -34,6 +34,9 @@ def main() -> None:
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--for-tests", action="store_true")
     arguments.add_argument("--torch", choices=("cpu", "cuda"), default="cpu")
+    arguments.add_argument(
+        "--extra", action="append", default=[], help="optional parts: hub, onnx, postgresql, ray, s3"
+    )
     chosen = arguments.parse_args()
     if sys.version_info < OLDEST:
         found = ".".join(map(str, sys.version_info[:3]))
@@ -49,7 +52,8 @@ def main() -> None:
     print("Installing Glassbox", flush=True)
     group = ["--group", f"{HERE / 'pyproject.toml'}:dev"] if chosen.for_tests else []
     pip(python, "install", "pip>=25.1")  # the first that knows --group
-    pip(python, "install", TORCH, "--editable", str(HERE), *group, "--constraint", str(HERE / "constraints.txt"))
+    package = f"{HERE}[{','.join(chosen.extra)}]" if chosen.extra else str(HERE)
+    pip(python, "install", TORCH, "--editable", package, *group, "--constraint", str(HERE / "constraints.txt"))
     if chosen.for_tests:
         install_browser(python)
         install_postgresql()
