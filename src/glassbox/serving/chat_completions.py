@@ -99,9 +99,12 @@ class _Chat:
                 for number, piece in batch:
                     by_answer.setdefault(number, []).append(piece)
                 chunks = [chunk for index, pieces in by_answer.items() for chunk in self._parts(index, pieces)]
-                if roles or chunks:
-                    yield b"".join(map(event, [*roles, *chunks]))
-                roles = []
+                parts, roles = [*roles, *chunks], []
+                if self._asked.continuous_usage:
+                    for part in parts:
+                        part.usage = Usage.of(self._prompt_tokens, writing.tokens)
+                if parts:
+                    yield b"".join(map(event, parts))
             if self._asked.include_usage:
                 usage = Usage.of(self._prompt_tokens, writing.tokens)
                 yield event(self._chunk_of([], usage))

@@ -158,8 +158,9 @@ class _Completions:
                     part = self._choice(index, pieces, echo=echo, finish=finish_reason(pieces[-1]))
                     if part.text or part.logprobs or part.finish_reason:
                         parts.append(part)
+                used = Usage.of(self._prompt_tokens, writing.tokens) if self._asked.continuous_usage else None
                 if parts:
-                    yield b"".join(event(self._part([part])) for part in parts)
+                    yield b"".join(event(self._part([part], used)) for part in parts)
             if self._asked.include_usage:
                 yield event(self._part([], Usage.of(self._prompt_tokens, writing.tokens)))
             yield DONE

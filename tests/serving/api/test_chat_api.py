@@ -67,6 +67,24 @@ def test_a_stream_says_the_same_piece_by_piece(client: openai.OpenAI, decoder: D
     assert all(chunk.object == "chat.completion.chunk" for chunk in chunks)
 
 
+def test_every_part_tells_what_was_used_so_far_where_that_is_asked_for(client: openai.OpenAI):
+    options: Any = {"include_usage": True, "continuous_usage_stats": True}
+    for stream in (
+        client.chat.completions.create(
+            model="shells", messages=MESSAGES, max_tokens=40, seed=3, stream=True, stream_options=options
+        ),
+        client.completions.create(
+            model="shells", prompt="she", max_tokens=40, seed=3, stream=True, stream_options=options
+        ),
+    ):
+        used = [part.usage for part in stream]
+        written = [usage.completion_tokens for usage in used if usage is not None]
+        assert len(written) == len(used)
+        assert written == sorted(written)
+        assert written[0] > 0
+        assert len({usage.prompt_tokens for usage in used if usage is not None}) == 1
+
+
 def test_several_choices_are_those_of_as_many_rows(client: openai.OpenAI, decoder: Decoder):
     answer = client.chat.completions.create(model="shells", messages=MESSAGES, max_tokens=12, seed=11, n=3)
     expected = alone(decoder, [PLAIN] * 3, max_tokens=12, seed=11)

@@ -36,6 +36,9 @@ class StreamOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     include_usage: bool = Field(default=False, description="End the stream with a chunk that holds the usage.")
+    continuous_usage_stats: bool = Field(
+        default=False, description="With include_usage: tell in every chunk what was used so far, as vLLM does."
+    )
     include_obfuscation: Annotated[JsonValue, only(False)] = Field(default=None, description="Nothing is padded.")
 
 
@@ -71,3 +74,7 @@ class Sampling(Request):
     @property
     def include_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def continuous_usage(self) -> bool:
+        return self.include_usage and self.stream_options is not None and self.stream_options.continuous_usage_stats
