@@ -258,6 +258,18 @@ def test_what_was_said_before_is_not_read_again(decoder: Decoder) -> None:
     assert batch.counts.read - 23 == 6 + 3 - 1 - 5
 
 
+def test_what_another_is_still_being_answered_about_is_not_read_again(decoder: Decoder) -> None:
+    first, second = (Asked("abcdefghijkl" * 3 + end, Decoding(max_tokens=9, seed=1)) for end in ("a", "bc"))
+    batch = begun(decoder, first)
+    while not first.heard:
+        batch.round()
+    read = batch.counts.read
+    serve(batch, decoder, [(0, second)])
+    assert (batch.counts.reused, batch.counts.read - read) == (36, 1)
+    for each in (first, second):
+        assert_as_alone(decoder, each)
+
+
 def test_a_cancelled_request_frees_its_row_at_the_next_round_whether_read_written_or_waiting(decoder: Decoder) -> None:
     writing, reading = Asked("a", Decoding(max_tokens=40)), Asked("abcdefgh" * 5, Decoding(max_tokens=2))
     batch = begun(decoder, writing, reading, rows=2)
@@ -349,16 +361,15 @@ def test_logits_that_are_no_numbers_are_a_failure_of_their_own_request(decoder: 
     assert len(sound.pieces) == 3
 
 
-def test_an_id_that_the_tokenizer_does_not_know_ends_its_own_answer_only(decoder: Decoder) -> None:
+def test_an_answer_that_cannot_be_told_ends_alone(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     broken, sound = Asked("ab", Decoding(max_tokens=9, seed=1)), Asked("ab", Decoding(max_tokens=9, seed=2))
     requests = [broken.request(decoder), sound.request(decoder)]
-    small = CharacterTokenizer("a")
-    requests[0].answer = Answer(0, 2, broken.decoding, small, SPEC.context)
+    monkeypatch.setattr(requests[0].answer, "add", mock.Mock(side_effect=KeyError("no such token")))
     batch = Batch(decoder.model, 2, 8)
     batch.admit(requests)
     while batch.busy:
         batch.round()
-    assert broken.failure.problem == "The model failed (BadInput)."
+    assert broken.failure.problem == "The model failed (KeyError)."
     assert_as_alone(decoder, sound)
 
 

@@ -108,13 +108,13 @@ class Batch:
             self.faults += 1
             self.fail(self._drop_writing(), error)
 
-    def give_up(self, error: Exception) -> None:
+    def give_up(self, error: BaseException) -> None:
         """Drop everything; whoever waits hears a Failure."""
         readings, self._readings = self._readings, deque()
         dropped = [*self._drop_writing(), *(request for reading in readings for request in reading.requests)]
         self.fail(dropped, error)
 
-    def fail(self, requests: Sequence[Request], error: Exception) -> None:
+    def fail(self, requests: Sequence[Request], error: BaseException) -> None:
         """Tell everyone of these that the answer ends here, and log why, under one id."""
         if not requests:
             return
@@ -163,7 +163,9 @@ class Batch:
         self.counts.read += reading.read(max(1, self._chunk // len(reading.requests)))
         if reading.done:
             for row, request in enumerate(reading.requests):
-                self._join(request, reading.held(row))
+                held = reading.held(row)
+                self._prefixes.keep(self._to_read(request), held if len(reading.requests) == 1 else held.clone())
+                self._join(request, held)
         return reading.done
 
     def _join(self, request: Request, held: Tensor) -> None:
@@ -175,7 +177,7 @@ class Batch:
         """Free a row; what it held is remembered."""
         request = self._writing[row]
         count = self._slots.count(row)
-        self._prefixes.keep(request.ids[len(request.ids) - 1 - count : -1], self._slots.held(row))
+        self._prefixes.keep(request.ids[len(request.ids) - 1 - count : -1], self._slots.held(row).clone())
         self._slots.leave(row)
         self._writing[row] = self._writing[-1]
         self._writing.pop()
@@ -245,7 +247,7 @@ class Batch:
         request.ids.append(token)
         try:
             piece = request.answer.add(token, likelihood)
-        except Exception as error:  # a model may write an id that its tokenizer doesn't know
+        except Exception as error:  # a fault in telling one answer is no fault of the others
             self.fail([request], error)
             return True
         self.counts.written += 1

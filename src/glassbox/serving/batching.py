@@ -151,7 +151,7 @@ class ContinuousBatcher:
                 if self._batch.faults >= FAULTS_IN_A_ROW:
                     raise RuntimeError(f"{FAULTS_IN_A_ROW} faults in a row")
             self._end(Closed("The model was shut down."))
-        except Exception as error:  # nobody may wait for a thread that has ended
+        except BaseException as error:  # whatever ends this thread: nobody may wait for it
             self._healthy = False
             self._end(error)
 
@@ -167,7 +167,7 @@ class ContinuousBatcher:
         self._batch.admit(admitted)
         return True
 
-    def _end(self, error: Exception) -> None:
+    def _end(self, error: BaseException) -> None:
         with self._changed:
             self._closed = True
             waiting = list(self._waiting)
