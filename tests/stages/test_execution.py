@@ -11,10 +11,12 @@ import pytest
 
 from glassbox.errors import BadInput
 from glassbox.stages import context as context_module
-from glassbox.stages.execution import StageFault, execute, resume
+from glassbox.stages import execution
+from glassbox.stages.execution import StageFault, execute, follow, resume
 from glassbox.stages.interface import Progress, Stage, StageSettings
 from glassbox.stages.stopping import StopRequest
 from glassbox.workspace import Run
+from glassbox.workspace.attempt_requests import make_request, withdraw_request
 from glassbox.workspace.run import STATE_FILE
 
 
@@ -161,6 +163,85 @@ def test_control_c_asks_and_twice_stops_at_once(rehearse, workspace):
         execute(rehearse, settings_of(rehearse, steps=1000, pause=10), workspace, {})
     assert {entry.state for entry in workspace.runs.list()} == {"interrupted"}
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_cancelled_run_is_over_for_good(rehearse, workspace):
+    run = workspace.runs.create("rehearse", name="x", settings={"steps": 1000, "pause": 0.01}, inputs={})
+    make_request(run.folder, 1, "cancel")
+    assert resume(workspace, run.id).run.state == "cancelled"
+    with pytest.raises(BadInput, match="only failed and interrupted"):
+        resume(workspace, run.id)
+
+
+def test_a_run_that_is_cancelled_when_it_has_made_everything_is_finished(rehearse, workspace, monkeypatch):
+    run = workspace.runs.create("rehearse", name="x", settings={}, inputs={})
+    monkeypatch.setattr(context_module, "_ASKED_EVERY", 1000)  # it has looked once and won't again
+    real = context_module.RunContext.text
+
+    def ask(self, *arguments):
+        make_request(run.folder, 1, "cancel")
+        real(self, *arguments)
+
+    monkeypatch.setattr(context_module.RunContext, "text", ask)
+    assert resume(workspace, run.id).run.state == "finished"
+
+
+def test_a_pause_is_no_part_of_the_time_that_is_told(workspace):
+    def run(settings, context):
+        assert not context.stop_requested
+        return {"paused": context.paused_seconds}
+
+    queued = workspace.runs.create("rehearse", name="x", settings={}, inputs={})
+    make_request(queued.folder, 1, "pause")
+    threading.Timer(0.5, lambda: withdraw_request(queued.folder, 1, "pause")).start()
+    attempt = workspace.runs.begin(queued)
+    stage = Stage(settings=StageSettings, run=run)
+    context = context_module.RunContext(stage, workspace, queued, attempt, {}, StopRequest(), None)
+    assert 0.2 < run(None, context)["paused"] < 5
+    attempt.end("finished")
+
+
+def test_an_attempt_of_another_number_than_was_meant_does_not_begin(rehearse, workspace):
+    run = workspace.runs.create("rehearse", name="x", settings={}, inputs={})
+    with pytest.raises(BadInput, match="is number 1, not 2"):
+        resume(workspace, run.id, attempt=2)
+    assert workspace.runs.get(run.id).state == "queued"
+    assert resume(workspace, run.id, attempt=1).run.state == "finished"
+
+
+def test_a_stage_that_one_process_does_is_refused_for_several(rehearse, workspace):
+    run = workspace.runs.create("rehearse", name="x", settings={}, inputs={})
+    for attempt in (
+        lambda: resume(workspace, run.id, world_size=2),
+        lambda: follow(workspace, run.id, rank=1, world_size=2),
+    ):
+        with pytest.raises(BadInput, match="the work of one process, not of 2"):
+            attempt()
+    assert workspace.runs.get(run.id).state == "queued"
+
+
+def test_a_process_that_follows_tells_nothing_and_makes_nothing(workspace, monkeypatch):
+    seen = []
+
+    def run(settings, context):
+        seen.append((context.rank, context.world_size, context.stop_requested, context.name))
+        context.progress(1, 2)
+        context.metrics(1, {"loss": 1.0})
+        context.log("words")
+        context.text("sample", "words")
+        with pytest.raises(RuntimeError, match="rank 1 has no outputs"):
+            context.output("report")
+        with pytest.raises(KeyError):
+            context.input("corpus")
+        return {}
+
+    stage = Stage(settings=StageSettings, run=run, parallel=True)
+    monkeypatch.setattr(execution, "load_stage", lambda name: stage)
+    queued = workspace.runs.create("rehearse", name="x", settings={}, inputs={})
+    follow(workspace, queued.id, rank=1, world_size=2)
+    assert seen == [(1, 2, False, "x")]
+    assert list(workspace.runs.get(queued.id).events) == []
+    assert workspace.runs.get(queued.id).state == "queued"
 
 
 def test_a_stage_may_run_in_a_thread_that_hears_no_signals(rehearse, workspace):

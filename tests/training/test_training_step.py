@@ -55,6 +55,19 @@ def test_accumulation_weighs_every_target_the_same_where_some_are_ignored(batche
         torch.testing.assert_close(gradient, parts[name], rtol=0, atol=1e-12)
 
 
+def test_a_micro_batch_without_targets_is_left_out_and_a_batch_without_any_has_no_loss(batches: Batches) -> None:
+    inputs, targets = batches.batch(0)
+    targets = targets.copy()
+    targets[2:4] = IGNORED
+    whole, parts = (
+        gradients_after(make_step(dtype=torch.float64, micro_batch=size), Batch(inputs, targets)) for size in (8, 2)
+    )
+    for name, gradient in whole.items():
+        torch.testing.assert_close(gradient, parts[name], rtol=0, atol=1e-12)
+    nothing = Batch(inputs, np.full_like(targets, IGNORED))
+    assert math.isnan(make_step(micro_batch=2)(0, nothing, 0.0).loss.item())
+
+
 def test_a_step_is_what_pytorch_does_by_hand(batches: Batches) -> None:
     step, other = make_step(clip=0.5), make_step()
     batch = batches.batch(0)

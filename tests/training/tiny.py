@@ -88,12 +88,13 @@ def make_loop(
     **options: Any,
 ) -> Loop:
     step = step or make_step()
+    group = step.group
     return Loop(
         step,
-        Batches(shards.split("train"), 8, SPEC.context, seed=1),
+        Batches(shards.split("train"), 8, SPEC.context, seed=1, rank=group.rank, world_size=group.world_size),
         lambda number: learning_rate * min(1, (number + 1) / 10),
-        Validation(shards.split("validation"), SPEC.context, 8, 128, step.device),
-        Checkpoints(folder, keep_last=keep_last),
+        Validation(shards.split("validation"), SPEC.context, 8, 128, step.device, group),
+        Checkpoints(folder, keep_last=keep_last, writes=group.leads),
         listener or Listener(),
         plan,
         **options,

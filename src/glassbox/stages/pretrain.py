@@ -2,7 +2,8 @@
 
 Before the first step it says what the run will take (parameters, memory, time, from a short measurement), afterwards
 what it took. Give it steps, or seconds: then the number of steps that fits is decided once, before the first one. A
-run that was killed or stopped goes on from its last checkpoint and ends with the same weights, to the bit.
+run that was killed or stopped goes on from its last checkpoint and ends with the same weights, to the bit. Several
+processes can share each batch: what they learn is, up to rounding, what one learns (docs/parallel.md).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from glassbox.tokenizers import Tokenizer
     from glassbox.training.checkpoints import Checkpoint
     from glassbox.training.loop import Loop, Outcome
+    from glassbox.training.parallel import Group
     from glassbox.training.planning import Choices, Decisions
     from glassbox.training.step import TrainingStep
     from glassbox.training.validation import Validation
@@ -102,36 +104,32 @@ class Settings(StageSettings):
 
 
 def run(settings: Settings, context: Context) -> dict[str, object]:
-    began = time.monotonic()
-    import torch
-
-    from glassbox.engines.tensors import save_model
-    from glassbox.training.planning import Decisions
+    from glassbox.training.parallel import joined
 
     inputs = _checked_inputs(settings, context)
-    decided = context.checkpoints / DECISIONS_FILE
-    if decided.exists():  # by an earlier attempt
-        decisions = Decisions.load(decided)
-        training = _Pretraining(settings, context, inputs, decisions.choices, _device(decisions.device))
-    else:
-        torch.set_num_threads(settings.threads or torch.get_num_threads())
-        device = _device(settings.device)
-        training = _Pretraining(settings, context, inputs, _choose(settings, inputs, device), device)
-        decisions = training.decide(began)
-        decisions.save(decided)
-    asked = context.from_checkpoint
-    checkpoint = training.checkpoints.latest() if asked is None else training.checkpoints.back_to(asked)
+    with joined(context.rank, context.world_size) as group:
+        return _run(settings, context, inputs, group)
+
+
+def _run(settings: Settings, context: Context, inputs: _Inputs, group: Group) -> dict[str, object]:
+    began = time.monotonic()
+    from glassbox.engines.tensors import save_model
+
+    training, decisions = _planned(settings, context, inputs, group, began)
+    checkpoint = training.checkpoint() if group.leads else None
     predicted = training.predict(decisions, done=0 if checkpoint is None else checkpoint.step)
     context.log(_sentence("Predicted", predicted))
 
     outcome = training.run(decisions, checkpoint)
+    if not group.leads:
+        return {}
     if not outcome.finished:
         context.log(f"Stopped after step {outcome.steps:,} of {decisions.plan.steps:,}; resume the run to go on.")
         return {"finished": False, "steps": outcome.steps}
     measured = {
         "parameters": sum(weight.numel() for weight in training.model.weights().values()),
         "memory_bytes": training.memory.bytes(),
-        "seconds": time.monotonic() - began,
+        "seconds": time.monotonic() - began - context.paused_seconds,
     }
     context.log(_sentence("Measured", measured) + f" Before, {training.memory.before / 1e6:,.0f} MB were taken.")
     result = _result(outcome) | {"predicted": predicted, "measured": measured, "attempts": context.attempt}
@@ -149,6 +147,34 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
     if settings.keep_checkpoints is None:
         training.checkpoints.keep_newest()
     return result
+
+
+def _planned(
+    settings: Settings, context: Context, inputs: _Inputs, group: Group, began: float
+) -> tuple[_Pretraining, Decisions]:
+    """What an earlier attempt decided, or what is decided now, by the leader for all processes."""
+    import torch
+
+    from glassbox.training.planning import Choices, Decisions
+
+    decided = context.checkpoints / DECISIONS_FILE
+    if group.agreed(decided.exists()):
+        decisions = Decisions.load(decided)
+        device = _device(decisions.device)
+        if decisions.processes != group.world_size:
+            context.log(
+                f"{group.world_size} instead of {decisions.processes} processes: the time will not be as predicted, "
+                "and the weights are the same up to rounding."
+            )
+        return _Pretraining(settings, context, inputs, decisions.choices, device, group), decisions
+    torch.set_num_threads(settings.threads or torch.get_num_threads())
+    device = _device(settings.device)
+    choices = _choose(settings, inputs, device, group.world_size).as_json() if group.leads else None
+    training = _Pretraining(settings, context, inputs, Choices.from_json(group.shared(choices)), device, group)
+    decisions = training.decide(began)
+    if group.leads:
+        decisions.save(decided)
+    return training, decisions
 
 
 @dataclass(frozen=True)
@@ -189,15 +215,15 @@ def _checked_inputs(settings: Settings, context: Context) -> _Inputs:
     )
 
 
-def _choose(settings: Settings, inputs: _Inputs, device: torch.device) -> Choices:
-    """The recipe for this text, time and device, with what was chosen otherwise. Raises BadInput."""
+def _choose(settings: Settings, inputs: _Inputs, device: torch.device, processes: int) -> Choices:
+    """The recipe for this text, time and so many devices, with what was chosen otherwise. Raises BadInput."""
     from glassbox.training.planning import Choices
     from glassbox.training.precision import CANDIDATES, check_precision
     from glassbox.training.recipe import recommend
     from glassbox.training.throughput import matmul_peak
 
     formats = CANDIDATES if settings.precision == "auto" else (settings.precision,)
-    speed = SUSTAINED * max(matmul_peak(device, check_precision(name, device)) for name in formats)
+    speed = SUSTAINED * processes * max(matmul_peak(device, check_precision(name, device)) for name in formats)
     tokens = inputs.shards.split("train").token_count
     recipe = recommend(tokens, inputs.shards.vocabulary_size, settings.seconds or DEFAULT_SECONDS, speed)
 
@@ -254,7 +280,13 @@ class _Pretraining:
     """One attempt at the run: the model, and what trains it."""
 
     def __init__(
-        self, settings: Settings, context: Context, inputs: _Inputs, choices: Choices, device: torch.device
+        self,
+        settings: Settings,
+        context: Context,
+        inputs: _Inputs,
+        choices: Choices,
+        device: torch.device,
+        group: Group,
     ) -> None:
         from glassbox.data.batches import Batches
         from glassbox.engines.tensors import Transformer
@@ -263,21 +295,35 @@ class _Pretraining:
         from glassbox.training.validation import Validation
 
         self.settings, self.context, self.inputs, self.choices = settings, context, inputs, choices
-        self.spec, self.device = choices.spec, device
+        self.spec, self.device, self.group = choices.spec, device, group
         train, held_out = inputs.shards.split("train"), inputs.shards.split("validation")
-        self.batches: Batches = Batches(train, choices.batch_size, self.spec.context, settings.seed)
+        self.batches: Batches = Batches(
+            train,
+            choices.batch_size,
+            self.spec.context,
+            settings.seed,
+            rank=group.rank,
+            world_size=group.world_size,
+        )
         rows = min(choices.batch_size, settings.micro_batch or choices.batch_size)
-        self.validation: Validation = Validation(held_out, self.spec.context, rows, settings.evaluation_tokens, device)
+        self.validation: Validation = Validation(
+            held_out, self.spec.context, rows, settings.evaluation_tokens, device, group
+        )
         kept = settings.keep_checkpoints or 2
-        self.checkpoints = Checkpoints(context.checkpoints, keep_last=kept, report=context.log)
+        self.checkpoints = Checkpoints(context.checkpoints, keep_last=kept, report=context.log, writes=group.leads)
         rehearse(device)
         self.memory = PeakMemory(device)
         checkpointing = settings.gradient_checkpointing
         model = Transformer(self.spec, settings.seed, dropout=choices.dropout, checkpointing=checkpointing)
         self.model: Transformer = model.to(device)
 
+    def checkpoint(self) -> Checkpoint | None:
+        """Where to go on from."""
+        asked = self.context.from_checkpoint
+        return self.checkpoints.latest() if asked is None else self.checkpoints.back_to(asked)
+
     def decide(self, began: float) -> Decisions:
-        """Measure this machine a little, and settle all that follows from it."""
+        """Measure this machine a little, and settle all that follows from it: as the leader finds, for all."""
         import torch
 
         from glassbox.engines.initialization import initial_weights
@@ -288,10 +334,10 @@ class _Pretraining:
         settings = self.settings
         self.context.progress(0, None, note="measuring this machine")
         seconds = settings.seconds if settings.seconds or settings.steps else DEFAULT_SECONDS
-        precision = self._precision()
-        micro_batch = self._micro_batch(precision)
+        precision = self.group.shared(self._precision() if self.group.leads else None)
+        micro_batch = self.group.shared(self._micro_batch(precision) if self.group.leads else None)
         pace = measure(
-            self._step(self._optimizer(), precision, micro_batch),
+            self._step(self._optimizer(), precision, micro_batch, self.group),
             self.batches,
             self.validation,
             self._sample,
@@ -300,6 +346,8 @@ class _Pretraining:
         )
         peak = matmul_peak(self.device, FORMATS[precision])
         self.model.load_weights(initial_weights(self.spec, settings.seed))
+        if not self.group.leads:
+            return Decisions.from_json(self.group.shared(None))
         plan = decide(
             pace,
             steps=settings.steps,
@@ -308,19 +356,31 @@ class _Pretraining:
             sample_every=settings.sample_every,
             checkpoint_every=settings.checkpoint_every,
         )
-        threads = torch.get_num_threads()
-        return Decisions(self.choices, self.device.type, threads, precision, micro_batch, plan, pace, peak)
+        decisions = Decisions(
+            self.choices,
+            self.device.type,
+            torch.get_num_threads(),
+            precision,
+            micro_batch,
+            plan,
+            pace,
+            peak,
+            self.group.world_size,
+        )
+        self.group.shared(decisions.as_json())
+        return decisions
 
     def predict(self, decisions: Decisions, *, done: int) -> dict[str, float]:
-        """Parameters, bytes, and seconds that are left after `done` steps: by the description and the measured pace."""
+        """Parameters, bytes of this process, and seconds that are left after `done` steps: by description and pace."""
         number_format = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[decisions.precision]
+        share = math.ceil(self.choices.batch_size / self.group.world_size)
         memory = count_memory(
             self.spec,
-            batch=decisions.micro_batch,
+            batch=min(decisions.micro_batch, share),
             optimizer="momentum" if self.choices.optimizer == "sgd" else self.choices.optimizer,  # pyright: ignore[reportArgumentType]  (a Literal there)
             activations_in=number_format,  # pyright: ignore[reportArgumentType]  (a Literal there)
             gradient_checkpointing=self.settings.gradient_checkpointing,
-            accumulates=decisions.micro_batch < self.choices.batch_size,
+            accumulates=decisions.micro_batch < share,
         )
         return {
             "parameters": count_parameters(self.spec).total,
@@ -336,7 +396,7 @@ class _Pretraining:
 
         torch.set_num_threads(decisions.threads)  # other sums round otherwise, and the bits would differ
         self.memory.forget_peak()  # what measuring took isn't what training takes
-        step = self._step(self._optimizer(), decisions.precision, decisions.micro_batch)
+        step = self._step(self._optimizer(), decisions.precision, decisions.micro_batch, self.group)
         loop: Loop = Loop(
             step,
             self.batches,
@@ -348,7 +408,7 @@ class _Pretraining:
             patience=self.settings.patience,
             identity=self._identity(decisions),
             flops_per_token=count_flops(self.spec).training,
-            matmul_peak=decisions.matmul_peak,
+            matmul_peak=decisions.matmul_peak * self.group.world_size,
             sample=self._tell_sample,
         )
         return loop.run(checkpoint)
@@ -363,8 +423,16 @@ class _Pretraining:
         }
 
     def _step(
-        self, optimizer: Optimizer, precision: str, micro_batch: int, *, compiled: bool | None = None
+        self,
+        optimizer: Optimizer,
+        precision: str,
+        micro_batch: int,
+        group: Group | None = None,
+        *,
+        compiled: bool | None = None,
     ) -> TrainingStep:
+        """group: the processes that make it together; None is this one alone, to measure something."""
+        from glassbox.training.parallel import ALONE
         from glassbox.training.step import TrainingStep
 
         return TrainingStep(
@@ -375,6 +443,7 @@ class _Pretraining:
             precision=precision,
             seed=self.settings.seed,
             compiled=self.settings.compile if compiled is None else compiled,
+            group=group or ALONE,
         )
 
     def _optimizer(self) -> Optimizer:
@@ -466,4 +535,5 @@ STAGE = Stage(
     },
     makes={"model": Slot("model", "the trained model, with its tokenizer and the story of its training")},
     run=run,
+    parallel=True,
 )

@@ -3,6 +3,7 @@
 loop.py            the training loop, from the first step to the last
 step.py            one update of the weights: forward, backward, clip, update
 validation.py      the loss on held-out text
+parallel.py        several processes that share each batch
 checkpoints.py     what survives a kill, a full disk and a damaged file
 early_stopping.py  the best weights, and when to stop waiting for better ones
 planning.py        "train for three minutes" as a number of steps, decided once

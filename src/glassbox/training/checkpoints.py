@@ -50,10 +50,11 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in one folder that no other process writes to.
+    """The checkpoints of one run, in one folder that only one process writes to.
 
     keep_last: how many of the newest stay. keep_every: those at multiples of this many steps stay too. keep_best: so
     does the one with the lowest validation loss. report: told, in a sentence, about damage that was stepped over.
+    writes: False for a process that only reads what another one writes; it leaves that one's litter alone.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Checkpoints:
         keep_every: int | None = None,
         keep_best: bool = True,
         report: Callable[[str], None] = lambda sentence: None,
+        writes: bool = True,
     ) -> None:
         self.folder = folder
         self.keep_last = max(1, keep_last)
@@ -72,7 +74,8 @@ class Checkpoints:
         self._report = report
         with _explained(folder, "The folder for checkpoints cannot be used"):
             folder.mkdir(parents=True, exist_ok=True)
-            self._sweep()
+            if writes:
+                self._sweep()
 
     def steps(self) -> list[int]:
         """The steps that a checkpoint exists for, oldest first, damaged ones included."""

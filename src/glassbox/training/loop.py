@@ -2,7 +2,8 @@
 
 Everything random in it is a function of (seed, step): the batch, dropout's masks. So what a checkpoint holds (weights,
 optimiser state, step, and how early stopping stands) is all there is, and a run that was killed at any moment ends
-with the same bits as one that wasn't.
+with the same bits as one that wasn't. Several processes that share each batch (`parallel.py`) run the same loop; the
+leader saves, samples, and is asked whether to stop.
 
 Reading a loss makes the program wait for the device, so losses are read in windows of `log_every` steps.
 """
@@ -91,6 +92,7 @@ class Loop:
         self.identity = dict(identity or {})
         self.flops_per_token, self.matmul_peak = flops_per_token, matmul_peak
         self.sample = sample
+        self.group = step.group
         self.tokens_per_step = batches.batch_size * batches.context
         self._window: list[StepResult] = []
         self._training_seconds = 0.0
@@ -100,13 +102,13 @@ class Loop:
         """Train to the end of the plan, to early stopping, or until asked to stop.
 
         Raises BadInput when the loss stops being a number, when the disk is full, and when `resume_from` belongs to
-        another run; the last good checkpoint stays as it is.
+        another run; the last good checkpoint stays as it is. Of several processes, what the leader resumes from counts.
         """
-        done = self._first_step = 0 if resume_from is None else self._restore(resume_from)
+        done = self._first_step = self._begin(resume_from)
         self.step.model.train()
         self._open_window()
         while done < self.plan.steps and not self.early_stopping.exhausted:
-            if self.surroundings.stop_requested:
+            if self._stop_requested():
                 self._close_window(done)
                 self._save(done, None)
                 return self._outcome(done, finished=False)
@@ -118,6 +120,13 @@ class Loop:
                     self._pause(done)
                 self._open_window()
         return self._finish(done)
+
+    def _stop_requested(self) -> bool:
+        """What all processes take for the answer; the time until it comes (a pause, perhaps) isn't training's."""
+        asked = time.perf_counter()
+        answer = self.group.agreed(self.surroundings.stop_requested)
+        self._opened += time.perf_counter() - asked
+        return answer
 
     def _pauses_after(self, done: int) -> bool:
         """Is there something to do after this step that isn't training?"""
@@ -132,7 +141,7 @@ class Loop:
         validation_loss = None
         if plan.evaluate_every and (last or done % plan.evaluate_every == 0):
             validation_loss = self._evaluate(done)
-        if plan.sample_every and (last or done % plan.sample_every == 0):
+        if self.group.leads and plan.sample_every and (last or done % plan.sample_every == 0):
             self.sample(done)
         if plan.checkpoint_every and (last or done % plan.checkpoint_every == 0 or self.early_stopping.exhausted):
             self._save(done, validation_loss)
@@ -222,6 +231,9 @@ class Loop:
     # What a checkpoint holds
 
     def _save(self, done: int, validation_loss: float | None) -> None:
+        self.group.require_same(self.step.parameters)
+        if not self.group.leads:
+            return
         held: dict[str, Mapping[str, torch.Tensor]] = {
             "weights": self.step.model.weights(),
             "optimizer": self.step.optimizer.named_state(),
@@ -240,6 +252,14 @@ class Loop:
                 validation_loss=validation_loss,
             )
         )
+
+    def _begin(self, resume_from: Checkpoint | None) -> int:
+        """The number of steps done."""
+        step = self.group.shared(None if resume_from is None else resume_from.step)
+        if step is None:
+            return 0
+        taken = resume_from if resume_from is not None and resume_from.step == step else self.checkpoints.load(step)
+        return self._restore(taken)
 
     def _restore(self, checkpoint: Checkpoint) -> int:
         self._require_own(checkpoint)

@@ -22,6 +22,7 @@ from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec
 from glassbox.training.checkpoints import Checkpoint, Checkpoints
 from glassbox.training.loop import Plan
+from glassbox.training.parallel import ALONE, Group
 from glassbox.training.schedules import Shape
 from glassbox.training.step import TrainingStep
 from glassbox.training.throughput import wait_for
@@ -72,10 +73,21 @@ class Choices:
     clip: float
     dropout: float
 
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"spec": self.spec.model_dump(mode="json", exclude_unset=True)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Choices:
+        """Raises TypeError, KeyError or BadInput for what `as_json` didn't give."""
+        return cls(**{**fields, "spec": ModelSpec.checked(fields["spec"])})
+
 
 @dataclass(frozen=True)
 class Decisions:
-    """All that was settled before the first step, after some measuring, and that a resumed run must take as it is."""
+    """All that was settled before the first step, after some measuring, and that a resumed run must take as it is.
+
+    processes: how many shared the work when it was measured. matmul_peak: of one of them.
+    """
 
     choices: Choices
     device: str
@@ -85,11 +97,16 @@ class Decisions:
     plan: Plan
     pace: Pace
     matmul_peak: float
+    processes: int = 1
 
     def as_json(self) -> dict[str, Any]:
-        fields = asdict(self)
-        fields["choices"]["spec"] = self.choices.spec.model_dump(mode="json", exclude_unset=True)
-        return fields
+        return asdict(self) | {"choices": self.choices.as_json()}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Decisions:
+        """Raises TypeError, KeyError or BadInput for what `as_json` didn't give."""
+        choices, plan, pace = Choices.from_json(fields["choices"]), Plan(**fields["plan"]), Pace(**fields["pace"])
+        return cls(**{**fields, "choices": choices, "plan": plan, "pace": pace})
 
     def save(self, file: Path) -> None:
         """Raises OSError."""
@@ -99,10 +116,7 @@ class Decisions:
     def load(cls, file: Path) -> Decisions:
         """Raises BadInput when the file is damaged."""
         try:
-            fields = json.loads(file.read_bytes())
-            choices = Choices(**{**fields["choices"], "spec": ModelSpec.checked(fields["choices"]["spec"])})
-            parts = {"choices": choices, "plan": Plan(**fields["plan"]), "pace": Pace(**fields["pace"])}
-            return cls(**{**fields, **parts})
+            return cls.from_json(json.loads(file.read_bytes()))
         except (OSError, ValueError, TypeError, KeyError, BadInput) as error:
             raise BadInput(
                 f"{file}, which says how this run was planned, is damaged: {error}.",
@@ -159,32 +173,42 @@ def measure(
 
     Weights and optimiser state are not what they were afterwards: begin anew. `scratch` is a folder for one checkpoint,
     which is deleted; a disk too small for checkpoints is found here, before an hour of training and not after it.
+
+    Of several processes all train and evaluate; the leader saves and samples, and its figures are the ones that count.
     """
-    device = step.device
+    device, group = step.device, step.group
     step.model.train()
-    per_step = seconds_per_call(lambda number: step(number, batches.batch(number), 0.0), device, seconds)
+    per_step = seconds_per_call(lambda number: step(number, batches.batch(number), 0.0), device, seconds, group)
     evaluation = timed(lambda: validation.sampled_loss(step.loss), device)
-    held = Checkpoint(0, {"weights": step.model.weights(), "optimizer": step.optimizer.named_state()})
-    store = Checkpoints(scratch)
-    try:
-        saving = timed(lambda: store.save(held), device)
-    finally:
-        store.remove()
     return Pace(
         step=per_step,
         evaluation=evaluation,
         full_validation=evaluation * (validation.split.token_count - 1) / validation.sample_tokens,
-        sample=timed(sample, device),
-        checkpoint=saving,
+        sample=timed(sample, device) if group.leads else 0.0,
+        checkpoint=_seconds_to_save(step, scratch) if group.leads else 0.0,
     )
 
 
-def seconds_per_call(call: Callable[[int], object], device: torch.device, seconds: float) -> float:
-    """The mean time of call(1), call(2), ... over about `seconds`, after call(0), which isn't counted."""
+def _seconds_to_save(step: TrainingStep, scratch: Path) -> float:
+    held = Checkpoint(0, {"weights": step.model.weights(), "optimizer": step.optimizer.named_state()})
+    store = Checkpoints(scratch)
+    try:
+        return timed(lambda: store.save(held), step.device)
+    finally:
+        store.remove()
+
+
+def seconds_per_call(
+    call: Callable[[int], object], device: torch.device, seconds: float, group: Group = ALONE
+) -> float:
+    """The mean time of call(1), call(2), ... over about `seconds`, after call(0), which isn't counted.
+
+    group: the processes that make these calls together, as often as the leader's clock says.
+    """
     call(0)
     wait_for(device)
     start, calls = time.perf_counter(), 0
-    while calls < FEWEST_STEPS or time.perf_counter() - start < seconds:
+    while group.agreed(calls < FEWEST_STEPS or time.perf_counter() - start < seconds):
         calls += 1
         call(calls)
         wait_for(device)

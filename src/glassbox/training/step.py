@@ -19,6 +19,7 @@ from glassbox.data.batches import Batch
 from glassbox.engines.interface import IGNORED
 from glassbox.engines.tensors import Transformer
 from glassbox.engines.tensors.optimizer import Optimizer
+from glassbox.training.parallel import ALONE, Group
 from glassbox.training.precision import FORMATS
 
 
@@ -42,8 +43,9 @@ class TrainingStep:
     clip:        the gradient norm is brought down to this (Pascanu et al. 2013); 0 never.
     precision:   fp32; bf16 and fp16 multiply matrices in that format and keep the weights in float32 (Micikevicius
                  et al. 2018); with fp16 the loss is scaled so that small gradients don't vanish.
-    seed:        of dropout's masks, which are a function of (seed, step) alone.
+    seed:        of dropout's masks, which are a function of (seed, step) alone, and of the rank in a group.
     compiled:    let torch.compile fuse forward and backward pass.
+    group:       the processes that share each batch; what comes back is of the whole batch.
     """
 
     def __init__(
@@ -56,8 +58,9 @@ class TrainingStep:
         precision: str = "fp32",
         seed: int = 0,
         compiled: bool = False,
+        group: Group = ALONE,
     ) -> None:
-        self.model, self.optimizer = model, optimizer
+        self.model, self.optimizer, self.group = model, optimizer, group
         self.micro_batch, self.clip, self.seed = micro_batch, clip, seed
         self.precision = precision
         self.device = next(model.parameters()).device
@@ -68,16 +71,17 @@ class TrainingStep:
     def __call__(self, step: int, batch: Batch, learning_rate: float) -> StepResult:
         """Train on one batch. Leaves the gradients in place until the next call, to be looked at."""
         if self.model.dropout:
-            torch.manual_seed(dropout_seed(self.seed, step))
+            torch.manual_seed(dropout_seed(self.seed, step, self.group.rank))
         self.optimizer.zero_grad(set_to_none=True)
-        loss, balance = self._gradients(batch)
+        told, targets = self._gradients(batch)
+        loss, *balance = self.group.average(self.parameters, told, targets)
         self.scaler.unscale_(self.optimizer)
         norm = self._clip()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate * group["lr_factor"]
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return StepResult(loss, norm, balance)
+        return StepResult(loss, norm, *balance)
 
     def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss of (batch, length) ids in training's number format, without dropout and without gradients."""
@@ -97,21 +101,24 @@ class TrainingStep:
         if facts:
             self.scaler.load_state_dict(dict(facts))
 
-    def _gradients(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Add up the gradients of the micro-batches; the losses of the whole batch."""
-        rows = len(batch.inputs)
-        if rows <= self.micro_batch:
-            return self._backward(batch, 1.0)
+    def _gradients(self, batch: Batch) -> tuple[list[Tensor], int]:
+        """Add up the gradients of the micro-batches. The losses (`StepResult`) of them all, and their targets' number.
+
+        A micro-batch without targets is left out; where none has any, there are no gradients and the losses are NaN.
+        """
         parts = [
             Batch(batch.inputs[first : first + self.micro_batch], batch.targets[first : first + self.micro_batch])
-            for first in range(0, rows, self.micro_batch)
+            for first in range(0, len(batch.inputs), self.micro_batch)
         ]
-        counted = [np.count_nonzero(part.targets != IGNORED) for part in parts]
-        both = [self._backward(part, count / sum(counted)) for part, count in zip(parts, counted, strict=True)]
-        balances = [balance for _, balance in both if balance is not None]
-        return torch.stack([loss for loss, _ in both]).sum(), torch.stack(balances).sum() if balances else None
+        counted = [int(np.count_nonzero(part.targets != IGNORED)) for part in parts]
+        targets = sum(counted)
+        told = [self._backward(part, count / targets) for part, count in zip(parts, counted, strict=True) if count]
+        if not told:
+            kinds = 1 if self.model.spec.experts is None else 2
+            return [self.parameters[0].new_full((), torch.nan)] * kinds, 0
+        return [torch.stack(kind).sum() for kind in zip(*told, strict=True)] if len(told) > 1 else told[0], targets
 
-    def _backward(self, batch: Batch, share: float) -> tuple[Tensor, Tensor | None]:
+    def _backward(self, batch: Batch, share: float) -> list[Tensor]:
         """share: what part of the batch's targets these are, so that the parts' means add up to the whole's mean."""
         inputs, targets = (torch.from_numpy(ids).to(self.device, non_blocking=True) for ids in batch)
         with self._autocast():
@@ -120,7 +127,8 @@ class TrainingStep:
         if share != 1.0:
             objective = objective * share
         self.scaler.scale(objective).backward()
-        return details.loss.detach() * share, None if details.balance is None else details.balance.detach() * share
+        told = [details.loss, details.balance]
+        return [scalar.detach() * share for scalar in told if scalar is not None]
 
     def _clip(self) -> Tensor:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
@@ -140,6 +148,7 @@ class TrainingStep:
         return details
 
 
-def dropout_seed(seed: int, step: int) -> int:
-    """Well-mixed bits for PyTorch's generator, so that neighbouring steps and seeds share nothing."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=7).digest(), "big")
+def dropout_seed(seed: int, step: int, rank: int = 0) -> int:
+    """Well-mixed bits for PyTorch's generator, so that neighbouring steps, seeds and processes share nothing."""
+    moment = f"{seed}/{step}/{rank}" if rank else f"{seed}/{step}"
+    return int.from_bytes(hashlib.blake2b(moment.encode(), digest_size=7).digest(), "big")
