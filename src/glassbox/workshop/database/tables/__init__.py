@@ -9,19 +9,33 @@ from glassbox.workshop.database.tables.accounts import (
     UserRow,
 )
 from glassbox.workshop.database.tables.base import Table
+from glassbox.workshop.database.tables.gateway import (
+    DeploymentRow,
+    DeploymentVersionRow,
+    LimitRow,
+    ModelRequestRow,
+    UsageDayRow,
+)
 from glassbox.workshop.database.tables.jobs import JobRow
 from glassbox.workshop.database.tables.sharing import LinkRow, OwnerRow, ShareRow
+from glassbox.workshop.database.tables.uploads import UploadRow
 
 __all__ = [
     "ApiKeyRow",
     "AuditRow",
+    "DeploymentRow",
+    "DeploymentVersionRow",
     "JobRow",
+    "LimitRow",
     "LinkRow",
     "LoginAttemptRow",
+    "ModelRequestRow",
     "OneTimeTokenRow",
     "OwnerRow",
     "SessionRow",
     "ShareRow",
     "Table",
+    "UploadRow",
+    "UsageDayRow",
     "UserRow",
 ]
