@@ -289,6 +289,15 @@ def test_a_cancelled_request_frees_its_row_at_the_next_round_whether_read_writte
     assert (batch.free, batch.counts.cancelled) == (2, 3)
 
 
+def test_a_request_cancelled_while_a_step_is_under_way_hears_nothing_of_it(decoder: Decoder) -> None:
+    first, second = Asked("a", Decoding(max_tokens=9), patience=1), Asked("b", Decoding(max_tokens=9))
+    batch = begun(decoder, first, second)
+    first.cancel = second.cancel  # whoever hears the first piece sends the other away
+    batch.round()
+    batch.round()
+    assert (len(first.heard), len(second.heard), batch.busy) == (2, 0, 1)
+
+
 def failing(times: int, error: Exception) -> Callable[..., Any]:
     """In the place of a method: it fails so many times, and then does what it did."""
     left = times
