@@ -218,6 +218,8 @@ def _tell_http(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         remedy = "See /docs for what can be done here."
         return _tell(request, error.status_code, "This address doesn't take that method.", remedy, error.headers)
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # what FastAPI raises if it cannot even try
+        return _tell(request, error.status_code, "The request's body cannot be read.", "Send valid JSON.")
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return _tell(request, error.status_code, "The request is larger than what is taken here.", "Send less at once.")
     return _tell(request, error.status_code, str(error.detail), "Correct the request; see /docs.", error.headers)
