@@ -25,21 +25,15 @@ FAULTS_IN_A_ROW = 3  # after which a model counts as broken
 
 
 class ContinuousBatcher:
-    """Answers many requests with one model at once.
+    """Answers many requests with one model at once, each as `Decoder.complete` does it alone: the same ids, and
+    log-probabilities equal up to rounding (a kernel may add in another order where there are more rows).
 
-    rows:      requests that are read and written at a time. waiting: how many may wait for a row.
+    rows: requests that are read and written at a time. waiting: how many more may wait for a row.
 
     Raises BadInput for a model that doesn't continue text, and for numbers below 1.
     """
 
-    def __init__(
-        self,
-        model: Transformer,
-        tokenizer: Tokenizer,
-        *,
-        rows: int = 16,
-        waiting: int = 256,
-    ) -> None:
+    def __init__(self, model: Transformer, tokenizer: Tokenizer, *, rows: int = 16, waiting: int = 256) -> None:
         if model.spec.kind != "decoder" or model.spec.head != "language":
             raise BadInput(
                 f"This model is of kind {model.spec.kind} with a head for {model.spec.head}, and only a decoder of "

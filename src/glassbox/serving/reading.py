@@ -17,7 +17,7 @@ from glassbox.serving.requests import Request
 from glassbox.spec import ModelSpec, count_parameters
 
 CHUNK_FLOPS = 4e9  # about 10 ms of a laptop's processor
-FEWEST, MOST = 32, 1024  # tokens of a chunk: below, a product doesn't use the processor well
+FEWEST, MOST = 64, 1024  # tokens of a chunk: so few take a large model about as long as a step, which reads all weights
 
 
 def chunk_tokens(spec: ModelSpec) -> int:
