@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from glassbox.workspace import Workspace
 
 MODULE = "glassbox.workshop.jobs.attempt_process"
-TOKEN_VARIABLE = "GLASSBOX_ATTEMPT"
-"""In the environment of an attempt's processes: the token of the order that they were started by."""
 
 
 class ExitCode(enum.IntEnum):

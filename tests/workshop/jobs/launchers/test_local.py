@@ -13,7 +13,8 @@ import pytest
 from attempts import Order, at_its_end, wait_until
 
 from glassbox.errors import BadInput
-from glassbox.workshop.jobs.attempt_process import TOKEN_VARIABLE, ExitCode, output_file
+from glassbox.workshop.jobs.attempt_process import ExitCode, output_file
+from glassbox.workshop.jobs.launchers.bearers import TOKEN_VARIABLE
 from glassbox.workshop.jobs.launchers.interface import Condition, Handle
 from glassbox.workshop.jobs.launchers.local import LocalLauncher, environment
 from glassbox.workspace import Workspace

@@ -14,7 +14,8 @@ from tiny_pretraining import inputs_in, losses, queued, validation_losses
 
 from glassbox.errors import BadInput
 from glassbox.stages.execution import resume
-from glassbox.workshop.jobs.attempt_process import TOKEN_VARIABLE, ExitCode, output_file
+from glassbox.workshop.jobs.attempt_process import ExitCode, output_file
+from glassbox.workshop.jobs.launchers.bearers import TOKEN_VARIABLE
 from glassbox.workshop.jobs.launchers.interface import Condition, Handle
 from glassbox.workshop.jobs.launchers.torchrun import TorchrunLauncher
 from glassbox.workspace import Artifact, Workspace

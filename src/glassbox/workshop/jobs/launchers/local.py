@@ -2,8 +2,7 @@
 
 It is no part of the server: it holds none of its files, hears none of its signals, and goes on when the server is
 killed. It gets those environment variables that a computation needs, and not the server's secrets. Whatever it starts
-has the order's token in its environment, and that is how all of it is found and killed: a process id can be another
-process's by now, and PyTorch puts its workers into sessions of their own.
+has the order's token in its environment, and that is how all of it is found and killed (`bearers.py`).
 """
 
 from __future__ import annotations
@@ -12,21 +11,15 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from glassbox.errors import BadInput
 from glassbox.workshop.child_environment import child_environment
-from glassbox.workshop.jobs.attempt_process import MODULE, TOKEN_VARIABLE, arguments, output_file
+from glassbox.workshop.jobs.attempt_process import MODULE, arguments, output_file
+from glassbox.workshop.jobs.launchers.bearers import TOKEN_VARIABLE, bearers, kill_bearers
 from glassbox.workshop.jobs.launchers.interface import AttemptOrder, Condition, Handle, Launcher
 from glassbox.workspace.faults import disk_faults_as_bad_input
 from glassbox.workspace.processes import Process
-
-if TYPE_CHECKING:
-    import psutil
-
-_KILLING = 10.0  # seconds until the system must have ended what was killed
 
 
 class LocalLauncher(Launcher):
@@ -60,7 +53,7 @@ class LocalLauncher(Launcher):
         return self._handle(order, child.pid)
 
     def find(self, order: AttemptOrder) -> Handle | None:
-        first = min(_bearers(order.token), key=lambda process: process.create_time(), default=None)
+        first = min(bearers(order.token), key=lambda process: process.create_time(), default=None)
         return None if first is None else self._handle(order, first.pid)
 
     def look(self, handle: Handle) -> Condition:
@@ -71,16 +64,12 @@ class LocalLauncher(Launcher):
         alive = process.is_alive()
         if alive is None:
             return Condition("unknown")
-        if (alive and code is None) or any(_bearers(handle.order.token)):
+        if (alive and code is None) or any(bearers(handle.order.token)):
             return Condition("alive")
         return Condition("gone", code)
 
     def kill(self, handle: Handle) -> None:
-        deadline = time.monotonic() + _KILLING
-        while (bearers := list(_bearers(handle.order.token))) and time.monotonic() < deadline:
-            for bearer in bearers:
-                _kill(bearer)
-            time.sleep(0.01)
+        kill_bearers(handle.order.token)
 
     def _check(self, order: AttemptOrder) -> None:
         """Raises BadInput for what this launcher can't start."""
@@ -107,24 +96,3 @@ def environment(order: AttemptOrder, own: Mapping[str, str]) -> dict[str, str]:
     if order.gpus is not None:
         kept["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, order.gpus))
     return kept | {TOKEN_VARIABLE: order.token}
-
-
-def _bearers(token: str) -> Iterator[psutil.Process]:
-    """The living processes with this token in their environment."""
-    import psutil
-
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(TOKEN_VARIABLE) == token and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
-        except (psutil.Error, OSError):
-            continue  # gone meanwhile, or somebody else's
-
-
-def _kill(process: psutil.Process) -> None:
-    import psutil
-
-    try:
-        process.kill()  # it looks at the start time first: the id may be another process's by now
-    except psutil.NoSuchProcess:
-        return

@@ -14,10 +14,9 @@ from pathlib import Path
 from glassbox.workshop.jobs.attempt_process import MODULE, arguments
 from glassbox.workshop.jobs.launchers.interface import AttemptOrder, Condition, Handle, refuse_several_processes
 from glassbox.workshop.jobs.launchers.local import LocalLauncher
+from glassbox.workshop.jobs.launchers.loopback import loopback_variables
 
 _WHO = ("agent", "processes")
-RENDEZVOUS_VARIABLE = "GLASSBOX_RENDEZVOUS"  # `training.parallel`'s, which can't be imported without PyTorch
-_LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
 class TorchrunLauncher(LocalLauncher):
@@ -45,14 +44,11 @@ class TorchrunLauncher(LocalLauncher):
         ]
 
     def _variables(self, order: AttemptOrder) -> dict[str, str]:
-        return {
-            RENDEZVOUS_VARIABLE: f"file://{_meeting_file(order, 'processes')}",
+        return loopback_variables(_meeting_file(order, "processes")) | {
             "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # else it listens on every device for a meeting of its own
-            "GLOO_SOCKET_IFNAME": _LOOPBACK,
-            "NCCL_SOCKET_IFNAME": _LOOPBACK,
         }
 
 
 def _meeting_file(order: AttemptOrder, who: str) -> Path:
-    """On this machine's own disk, because the processes lock it; the token makes it a file that nobody knows."""
+    """The token makes it a file that nobody else knows."""
     return Path(tempfile.gettempdir()) / f"glassbox-{order.token}-{who}"
