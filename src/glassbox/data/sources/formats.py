@@ -220,9 +220,15 @@ def _parquet(stream: BinaryIO, name: str, field: str) -> Iterator[str]:
             if field not in file.schema_arrow.names:
                 raise _missing(name, field, file.schema_arrow.names)
             for number, batch in enumerate(file.iter_batches(batch_size=256, columns=[field])):
-                allowance.take(batch.nbytes)
-                for row, value in enumerate(batch.column(0).to_pylist(), start=number * 256 + 1):
-                    yield _text_of(value, field, f"row {row:,} of {name}")
+                column = batch.column(0)
+                shared = pa.types.is_dictionary(
+                    column.type
+                )  # then 256 lines may be one text: never all of them at once
+                values = (value.as_py() for value in column) if shared else column.to_pylist()
+                for row, value in enumerate(values, start=number * 256 + 1):
+                    text = _text_of(value, field, f"row {row:,} of {name}")
+                    allowance.take(len(text))
+                    yield text
     except _PARQUET_DAMAGE as error:
         raise _damaged_parquet(name, error) from error
 
