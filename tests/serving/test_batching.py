@@ -264,6 +264,22 @@ def test_a_fault_of_the_batcher_itself_leaves_nobody_waiting(
     assert not batcher.snapshot().healthy
 
 
+def test_a_fault_in_letting_requests_in_leaves_nobody_waiting(
+    batcher: ContinuousBatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, _ = submit(batcher)
+    running.next()
+
+    def broken(*_: object) -> None:
+        raise MemoryError("a list too long")
+
+    monkeypatch.setattr(Batch, "admit", broken)
+    admitted, _ = submit(batcher)
+    for listener in (running, admitted):
+        assert listener.failure().problem == "The model failed (MemoryError)."
+    assert not batcher.snapshot().healthy
+
+
 @pytest.mark.parametrize(
     ("prompt", "decoding", "said"),
     [

@@ -74,6 +74,16 @@ def test_each_row_is_chosen_for_as_if_it_were_alone(requests: list[Request], see
             each.ids.append(token)
 
 
+def test_settings_are_not_rounded_with_logits_of_half_precision() -> None:
+    settings = [{"temperature": 0.7}, {"presence_penalty": 0.3}, {"repetition_penalty": 1.1, "frequency_penalty": 0.1}]
+    requests = [request([1, 2, 3], 1, Decoding(seed=row, **each)) for row, each in enumerate(settings)]  # pyright: ignore[reportArgumentType]  (numbers all)
+    for seed in range(100):
+        generator = torch.Generator().manual_seed(seed)
+        logits = torch.randn(3, VOCABULARY, generator=generator, dtype=torch.float64).to(torch.bfloat16)
+        expected = [alone(logits[row], each) for row, each in enumerate(requests)]
+        assert Choosing(requests, VOCABULARY, like=logits).choose(logits).tolist() == expected
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_numbers_drawn_ahead_never_end(count: int) -> None:
     requests = [request([1], 1, Decoding(seed=seed)) for seed in range(count)]

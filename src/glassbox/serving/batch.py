@@ -66,12 +66,12 @@ class Batch:
 
     @property
     def busy(self) -> int:
-        """Rows that are taken, by requests that are read or written; may be asked from any thread."""
+        """Requests that are read or written. May be asked from any thread, and then counts one twice that goes over."""
         return len(self._writing) + sum(len(reading.requests) for reading in list(self._readings))
 
     @property
     def free(self) -> int:
-        return self.rows - self.busy
+        return max(0, self.rows - self.busy)
 
     def admit(self, requests: Iterable[Request]) -> None:
         """Take in new requests, at most `free`: those that nobody has cancelled meanwhile."""
@@ -125,6 +125,7 @@ class Batch:
         for request in requests:
             self.counts.failed += 1
             self._hand_over(request, failure)
+            request.cancelled = True  # whatever else was planned for it
 
     def _begin(self, requests: Iterable[Request]) -> None:
         """Start to read: short prompts together, as many at a time as make a chunk; what is long alone, after them,
@@ -241,10 +242,10 @@ class Batch:
 
     def _deliver(self, request: Request, token: int, likelihood: Likelihood | None) -> bool:
         """Add a token to an answer. Returns whether the answer ends with it."""
+        request.ids.append(token)
         if token >= self._model.spec.vocabulary_size:  # where the draw falls among numbers that are none
             self.fail([request], ArithmeticError("the model's logits are no numbers"))
             return True
-        request.ids.append(token)
         try:
             piece = request.answer.add(token, likelihood)
         except Exception as error:  # a fault in telling one answer is no fault of the others

@@ -101,7 +101,7 @@ class ContinuousBatcher:
         batch, counts = self._batch, self._batch.counts
         return Load(
             rows=batch.rows,
-            busy=batch.busy,
+            busy=min(batch.rows, batch.busy),
             waiting=len(self._waiting),
             may_wait=self._may_wait,
             read=counts.read,
@@ -158,7 +158,11 @@ class ContinuousBatcher:
                 return False
             count = min(self._batch.free, len(self._waiting))
             admitted = [self._waiting.popleft() for _ in range(count)]
-        self._batch.admit(admitted)
+        try:
+            self._batch.admit(admitted)
+        except BaseException as error:  # nobody knows of them any more but we
+            self._batch.fail(admitted, error)
+            raise
         return True
 
     def _end(self, error: BaseException) -> None:

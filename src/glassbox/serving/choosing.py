@@ -67,7 +67,7 @@ class Choosing:
         temperatures = [decoding.temperature or 1.0 for decoding in settings]
         if any(temperature != 1 for temperature in temperatures):
             divisor = self._column(temperatures)
-            warpers.append(lambda logits: logits / divisor)
+            warpers.append(lambda logits: (logits / divisor).to(logits.dtype))
         drawn = [row for row, decoding in enumerate(settings) if decoding.temperature]
         if rows := [row for row in drawn if settings[row].top_k]:
             counts = torch.tensor([[settings[row].top_k] for row in rows], device=self._like.device)
@@ -84,7 +84,7 @@ class Choosing:
         return _of_rows(rows, len(self._requests), self._like.device, warp)
 
     def _column(self, numbers: list[float]) -> Tensor:
-        return torch.tensor(numbers, dtype=self._like.dtype, device=self._like.device)[:, None]
+        return _columns([(number,) for number in numbers], self._like)[0]
 
     def _next_uniform(self) -> Tensor:
         """(rows,), of each row the number for its seed, its row among its siblings and its position."""
@@ -109,7 +109,7 @@ class _Penalties:
             return
         settings = [requests[row].decoding for row in rows]
         columns = [(each.repetition_penalty, each.presence_penalty, each.frequency_penalty) for each in settings]
-        self._columns = torch.tensor(columns, dtype=like.dtype, device=like.device).unsqueeze(-1).unbind(1)
+        self._columns = _columns(columns, like)
         self._seen = torch.zeros(len(rows), vocabulary, dtype=torch.bool, device=like.device)
         self._counts = torch.zeros_like(self._seen, dtype=torch.float32)
         for place, row in enumerate(rows):
@@ -139,11 +139,17 @@ class _Penalties:
         return penalize_frequency(logits, self._counts, frequency)
 
 
+def _columns(numbers: Sequence[tuple[float, ...]], like: Tensor) -> tuple[Tensor, ...]:
+    """A row of numbers for each row of logits -> columns, (rows, 1) each, that no half precision has rounded."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    return torch.tensor(numbers, dtype=dtype, device=like.device).unsqueeze(-1).unbind(1)
+
+
 def _of_rows(
     rows: list[int], of: int, device: torch.device, change: Callable[[Tensor], Tensor]
 ) -> Callable[[Tensor], Tensor]:
     """`change` for some of the rows; the others stay as they are."""
     if len(rows) == of:
-        return change
+        return lambda logits: change(logits).to(logits.dtype)
     chosen = torch.tensor(rows, device=device)
-    return lambda logits: logits.index_copy(0, chosen, change(logits.index_select(0, chosen)))
+    return lambda logits: logits.index_copy(0, chosen, change(logits.index_select(0, chosen)).to(logits.dtype))
