@@ -1,7 +1,8 @@
 """A person's own descriptions of models, by name: `specs/<name>.json` in the workspace.
 
-They are notes and no artifacts: nothing is made from the file itself, so that it may change and be deleted. What a
-description says is no business of this floor.
+In a workshop for many people each has a folder of their own, `specs/<person>/<name>.json`. They are notes and no
+artifacts: nothing is made from the file itself, so that it may change and be deleted. What a description says is no
+business of this floor.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ FOLDER, ENDING = "specs", ".json"
 
 
 class Descriptions:
-    """Of the workspace in this folder."""
+    """Of the workspace in this folder. person: whose, by their id; None for whoever sits at the machine."""
 
-    def __init__(self, workspace: Path) -> None:
-        self.folder = workspace / FOLDER
+    def __init__(self, workspace: Path, person: str | None = None) -> None:
+        self.folder = workspace / FOLDER if person is None else workspace / FOLDER / person
 
     def list(self) -> dict[str, Path]:
         """Name -> file, by name."""

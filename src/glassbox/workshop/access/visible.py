@@ -139,6 +139,10 @@ class Visible:
         """May this person look at it?"""
         return self.sees_all or object_id in self._visible_ids(kind)
 
+    def all_seen(self, kind: OwnedKind, ids: Iterable[str]) -> set[str]:
+        """Those of them that this person may look at."""
+        return set(ids) if self.sees_all else self._visible_ids(kind) & set(ids)
+
     def check_seen(self, kind: OwnedKind, object_id: str) -> None:
         """Raises NotFound unless this person may look at it."""
         if not self.sees(kind, object_id):
