@@ -18,7 +18,10 @@ from glassbox.workshop.accounts.users import Users
 from glassbox.workshop.database import Database
 from glassbox.workshop.live.run_curves import RunCurves
 from glassbox.workshop.live.watching import Watching
+from glassbox.workshop.resources import Resources
 from glassbox.workshop.settings import DATABASE_VARIABLE, WorkshopSettings
+from glassbox.workshop.tokenizer_cache import TokenizerCache
+from glassbox.workshop.turns import Turns
 from glassbox.workspace import Workspace
 
 
@@ -41,6 +44,9 @@ class Workshop:
         self.audit = Audit(self.database)
         self.watching = Watching()
         self.run_curves = RunCurves()
+        self.tokenizers = TokenizerCache()
+        self.turns = Turns(at_once=max(1, settings.threads // 2))
+        self.resources = Resources(self.workspace.folder)
         if settings.people == "one":
             if not settings.is_loopback:
                 raise BadInput(
@@ -56,9 +62,11 @@ class Workshop:
 
     def start(self) -> None:
         """Begin to look after runs and models."""
+        self.resources.start()
 
     def stop(self) -> None:
         """Let go of everything; runs go on by themselves."""
+        self.resources.stop()
         self.database.close()
 
 
