@@ -29,7 +29,7 @@ def test_what_a_person_named_is_taken(workspace):
     old, _ = publish(workspace, "model", "plays"), publish(workspace, "model", "plays")
     shards = publish(workspace, "shards", "plays")
     corpus = publish(workspace, "corpus", "plays")
-    inputs = resolve_inputs(EVALUATE, workspace, {"model": "plays:1", "shards": "plays", "extra": "plays"})
+    inputs = resolve_inputs(EVALUATE, workspace.artifacts, {"model": "plays:1", "shards": "plays", "extra": "plays"})
     assert inputs.artifacts == {"model": old, "shards": shards, "extra": corpus}
     assert inputs.choices == ()
 
@@ -39,27 +39,27 @@ def test_what_the_model_was_made_from_comes_before_the_newest(workspace):
     checkpoint = publish(workspace, "model", "base", parents=[first])
     tuned = publish(workspace, "model", "tuned", parents=[checkpoint])
     newest = publish(workspace, "shards", "poems")
-    inputs = resolve_inputs(EVALUATE, workspace, {})
+    inputs = resolve_inputs(EVALUATE, workspace.artifacts, {})
     assert inputs.artifacts == {"model": tuned, "shards": first}
     assert inputs.choices == (
         "model: tuned:1, the newest model",
         "shards: plays:1, which the model tuned:1 was made from",
     )
     lonely = publish(workspace, "model", "lonely")
-    assert resolve_inputs(EVALUATE, workspace, {"model": lonely.reference}).artifacts["shards"] == newest
+    assert resolve_inputs(EVALUATE, workspace.artifacts, {"model": lonely.reference}).artifacts["shards"] == newest
 
 
 def test_an_optional_input_stays_empty(workspace):
     publish(workspace, "model", "plays")
     publish(workspace, "shards", "plays")
     publish(workspace, "corpus", "plays")
-    assert "extra" not in resolve_inputs(EVALUATE, workspace, {}).artifacts
+    assert "extra" not in resolve_inputs(EVALUATE, workspace.artifacts, {}).artifacts
 
 
 def test_without_any_the_person_learns_what_makes_one(workspace):
     publish(workspace, "model", "plays")
     with pytest.raises(BadInput, match="needs the text to predict") as caught:
-        resolve_inputs(EVALUATE, workspace, {})
+        resolve_inputs(EVALUATE, workspace.artifacts, {})
     assert caught.value.remedy == "Make one first: glassbox tokenize."
 
 
@@ -67,4 +67,4 @@ def test_without_any_the_person_learns_what_makes_one(workspace):
 def test_what_cannot_be_taken_is_refused(workspace, given):
     publish(workspace, "model", "plays")
     with pytest.raises(BadInput):
-        resolve_inputs(EVALUATE, workspace, given)
+        resolve_inputs(EVALUATE, workspace.artifacts, given)

@@ -52,7 +52,7 @@ def run_comparison(
 ) -> None:
     """Run the stage and show its report as tables. Exit code 1 if the engines don't agree."""
     opened = Workspace(workspace)
-    artifacts = dict(resolve_inputs(stage, opened, inputs).artifacts)
+    artifacts = dict(resolve_inputs(stage, opened.artifacts, inputs).artifacts)
     if "previous" not in artifacts and (last := last_bench(opened)):
         artifacts["previous"] = last
     outcome = watched(
@@ -89,7 +89,7 @@ def run_training(
 ) -> None:
     """Run the stage with the curves drawn live, and show how far they lie apart. Exit code 1 if they do."""
     opened = Workspace(workspace)
-    artifacts = resolve_inputs(stage, opened, inputs).artifacts
+    artifacts = resolve_inputs(stage, opened.artifacts, inputs).artifacts
     outcome = watched(
         lambda watcher, stop: execute(stage, settings, opened, artifacts, name=name, watcher=watcher, stop=stop),
         plotted=True,

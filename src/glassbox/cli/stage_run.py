@@ -31,7 +31,7 @@ def run_stage(
 ) -> None:
     """Resolve the inputs, run the stage, show how it goes and what came of it."""
     opened = Workspace(workspace)
-    resolved = resolve_inputs(stage, opened, inputs)
+    resolved = resolve_inputs(stage, opened.artifacts, inputs)
     for choice in resolved.choices:
         say(choice)
     outcome = watched(
