@@ -1,0 +1,1 @@
+"""The gateway in front of the served models: which there are, their processes, whom they answer, and what that cost."""
