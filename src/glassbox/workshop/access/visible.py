@@ -24,6 +24,7 @@ from glassbox.workshop.problems import Forbidden, NotFound
 from glassbox.workspace import Artifact, Run, Workspace
 from glassbox.workspace.artifact_index import ArtifactEntry
 from glassbox.workspace.artifacts import Lineage
+from glassbox.workspace.manifest import ArtifactLink
 from glassbox.workspace.names import KINDS, Kind, Reference
 from glassbox.workspace.run_index import RunEntry
 
@@ -110,6 +111,13 @@ class Visible:
         if not self.actor.is_at_least("owner") and artifact.manifest.run not in self._ids("run"):
             raise Forbidden("This belongs to someone else.", "Make one of your own from it.")
         return artifact
+
+    def find(self, link: ArtifactLink) -> Artifact | None:
+        """What a link points to; None if it is gone, or not theirs to see."""
+        for entry in self.artifacts(link.kind, Reference.parse(link.reference).name):
+            if entry.id == link.id:
+                return Artifact.read(entry.folder)
+        return None
 
     def newest(self, kind: Kind) -> Artifact | None:
         """The artifact of that kind that was made last, of those that this person sees."""
