@@ -212,7 +212,7 @@ def test_several_processes_are_refused_before_anything_is_started(launcher, orde
 def test_the_secrets_of_the_server_stay_with_it(order: Order) -> None:
     own = {
         "PATH": "/bin", "HOME": "/home/x", "LC_ALL": "C", "NCCL_DEBUG": "INFO", "HF_TOKEN": "secret",
-        "GLASSBOX_DATABASE_URL": "postgresql://secret", "AWS_SECRET_ACCESS_KEY": "secret", "OMP_NUM_THREADS": "64",
+        "GLASSBOX_DATABASE_URL": "postgresql://secret", "OPENAI_API_KEY": "secret", "OMP_NUM_THREADS": "64",
     }  # fmt: skip
     given = environment(order(threads=3, gpus=(1, 2)), own)
     assert "secret" not in " ".join(given.values())

@@ -217,11 +217,18 @@ def test_a_cluster_that_does_not_start_says_where_to_look(tmp_path: Path, monkey
     cluster.stop()  # nothing
 
 
-def test_a_stopped_cluster_leaves_nothing_behind(cluster: LocalRayCluster) -> None:
+def test_a_server_that_ends_leaves_a_cluster_at_work_and_nothing_of_an_idle_one(
+    cluster: LocalRayCluster, launcher: RayLauncher, order: Order, workspace: Workspace
+) -> None:
     """The last test of this file: it ends what the others need."""
     kept = cluster._kept()
     assert kept is not None
-    cluster.stop()
+    handle = launcher.start(order(LONG))
+    launcher.close()
+    at_work(launcher, handle, workspace)
+    launcher.kill(handle)
+    at_its_end(launcher, handle, workspace)
+    launcher.close()
     assert list(bearers(kept.id)) == []
     assert not (Path(tempfile.gettempdir()) / kept.id).exists()
     assert cluster.connection() is None

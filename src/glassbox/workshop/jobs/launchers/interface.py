@@ -103,6 +103,9 @@ class Launcher(ABC):
         """Let it go on. Raises BadInput (disk)."""
         withdraw_request(handle.order.run_folder, handle.order.attempt, "pause")
 
+    def close(self) -> None:  # noqa: B027  (most keep up nothing)
+        """The server ends: end what it keeps up for runs, unless one is at work in it."""
+
 
 def refuse_several_processes(order: AttemptOrder) -> None:
     """Raises BadInput if the order is for more processes than its run's stage can share its work among."""

@@ -80,6 +80,12 @@ class RayLauncher(Launcher):
             with contextlib.suppress(httpx.TransportError):
                 client.post(f"{_path(handle.order)}/stop")
 
+    def close(self) -> None:
+        client = self._cluster.connection()
+        with contextlib.suppress(httpx.TransportError):
+            if client is not None and not any(job["status"] in _ALIVE for job in client.get("/api/jobs/").json()):
+                self._cluster.stop()
+
     def _job(self, order: AttemptOrder) -> dict[str, Any]:
         module, sharing = MODULE, []
         if order.processes > 1:

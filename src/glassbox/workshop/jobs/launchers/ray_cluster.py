@@ -49,6 +49,10 @@ class RayCluster(ABC):
     def connection(self) -> httpx.Client | None:
         """A connection to it as it is; None if it isn't there and won't come back."""
 
+    @abstractmethod
+    def stop(self) -> None:
+        """End it, with every run that it has at work, if it is ours."""
+
 
 class RemoteRayCluster(RayCluster):
     """A cluster that somebody else looks after. It sees the workspace under the same path, and has Glassbox installed.
@@ -69,6 +73,9 @@ class RemoteRayCluster(RayCluster):
 
     def connection(self) -> httpx.Client:
         return self._client
+
+    def stop(self) -> None:
+        """Nothing: somebody else looks after it."""
 
 
 class _Kept(BaseModel):
@@ -108,7 +115,6 @@ class LocalRayCluster(RayCluster):
         return _client(kept.address, self._token_file.read_text())
 
     def stop(self) -> None:
-        """End it, with every run that it has at work."""
         with self._lock:
             kept = self._kept()
             if kept is not None:

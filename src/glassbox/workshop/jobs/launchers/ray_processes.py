@@ -41,7 +41,10 @@ class Member:
     def work(self, variables: dict[str, str], given: list[str]) -> int:
         """`attempt_process` with these variables in its environment; its exit code."""
         os.environ.update(variables)
-        return int(attempt_process.main(given))
+        try:
+            return int(attempt_process.main(given))
+        finally:
+            _meeting_file().unlink(missing_ok=True)
 
 
 def main(given: list[str] | None = None) -> int:
@@ -111,8 +114,12 @@ def _meeting(places: Sequence[tuple[str, str, int]]) -> dict[str, str]:
     _, address, port = places[0]
     if len({node for node, *_ in places}) > 1:
         return {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
-    file = Path(tempfile.gettempdir()) / f"glassbox-{os.environ[TOKEN_VARIABLE]}-processes"
-    return loopback_variables(file)
+    return loopback_variables(_meeting_file())
+
+
+def _meeting_file() -> Path:
+    """The token makes it a file that nobody else knows."""
+    return Path(tempfile.gettempdir()) / f"glassbox-{os.environ[TOKEN_VARIABLE]}-processes"
 
 
 if __name__ == "__main__":
