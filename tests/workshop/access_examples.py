@@ -6,13 +6,18 @@ for each request: one may delete what the next would look for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from people import People
+from shelf import Shelf
 
+from glassbox.evaluation.engines.machine import this_machine
+from glassbox.spec import preset
 from glassbox.workshop.access.visible import Visible
+from glassbox.workshop.own_specs import OwnSpecs
 from glassbox.workspace import Artifact, Run
 
 PASSWORD = "blue horses dance slowly"
@@ -88,6 +93,33 @@ def _a_new_name(people: People) -> str:
     return f"person-{len(people.workshop.users.list())}"
 
 
+def _model(people: People) -> str:
+    return Shelf(people).model().id
+
+
+def _tokenizer(people: People) -> str:
+    return Shelf(people).characters().id
+
+
+def _spec(people: People) -> str:
+    spec = OwnSpecs(seen_by(people, "member")).save("example", preset("gpt2-small"), replace=True)
+    return spec.id
+
+
+def _bench(people: People) -> str:
+    bench = {"batch": 1, "length": 16, "threads": 1, "engines": {}}
+    content = json.dumps({"machine": this_machine(), "step": {}, "bench": bench}).encode()
+    return Shelf(people).publish("report", "engines", {"report.json": content}, stage="compare-engines").id
+
+
+def _choice(people: People) -> dict[str, str]:
+    return {"own": _spec(people)}
+
+
+def _tensor(people: People) -> dict[str, str]:
+    return {"artifact": _model(people), "name": "blocks.0.attention.query"}
+
+
 PARAMETERS: dict[str, Callable[[People], str]] = {
     "run_id": lambda people: run_of(people).id,
     "key_id": _key,
@@ -95,6 +127,11 @@ PARAMETERS: dict[str, Callable[[People], str]] = {
     "person_id": lambda people: people.user("member").id,
     "kind": lambda _: "run",
     "object_id": lambda people: run_of(people).id,
+    "artifact_id": lambda people: artifact_of(people).id,
+    "tokenizer_id": _tokenizer,
+    "spec_id": _spec,
+    "report_id": _bench,
+    "earlier_id": _bench,
     "secret": lambda people: _link(people, "run", run_of(people).id)[0],
 }
 """What stands for a path parameter: something of the member's."""
@@ -108,6 +145,35 @@ EXAMPLES: dict[str, Callable[[People], Example]] = {
     "GET /invitation": lambda people: Example(
         query={"token": people.workshop.sessions.one_time_token(people.user("member").id, "password")}
     ),
+    "GET /api/artifacts/named/{kind}/{reference}": lambda people: Example(
+        parameters={"kind": "corpus", "reference": artifact_of(people).reference}
+    ),
+    "PUT /api/artifacts/{artifact_id}/note": lambda _: Example(json={"text": "good"}),
+    "GET /api/artifacts/{artifact_id}/files/{path:path}": lambda _: Example(parameters={"path": "documents.jsonl"}),
+    "GET /api/artifacts/{artifact_id}/card": lambda people: Example(parameters={"artifact_id": _model(people)}),
+    "GET /api/tensors": lambda people: Example(query={"artifact": _model(people)}),
+    "GET /api/tensors/statistics": lambda people: Example(query=_tensor(people)),
+    "POST /api/tensors/difference": lambda people: Example(
+        json={"first": {"artifact": _model(people)}, "second": {"artifact": _model(people)}}
+    ),
+    "POST /api/tokenizers/{tokenizer_id}/encode": lambda _: Example(json={"texts": ["abc"]}),
+    "POST /api/tokenizers/{tokenizer_id}/decode": lambda _: Example(json={"ids": [1]}),
+    "POST /api/tokenizers/{tokenizer_id}/inspect": lambda _: Example(json={"text": "abc"}),
+    "POST /api/tokenizers/{tokenizer_id}/statistics": lambda _: Example(json={"text": "abc"}),
+    "POST /api/tokenizers/{tokenizer_id}/cost": lambda _: Example(json={"tokens": 1}),
+    "POST /api/tokenizers/{tokenizer_id}/picture": lambda _: Example(json={"text": "abc"}),
+    "POST /api/tokenizers/compare": lambda people: Example(json={"tokenizers": [_tokenizer(people)], "text": "abc"}),
+    "GET /api/presets/{name}": lambda _: Example(parameters={"name": "gpt2-small"}),
+    "POST /api/specs/validate": lambda people: Example(json=_choice(people)),
+    "POST /api/specs/count": lambda people: Example(json={"model": _choice(people)}),
+    "POST /api/specs/compare": lambda people: Example(json={"models": {"a": _choice(people)}}),
+    "POST /api/specs/weights": lambda people: Example(json=_choice(people)),
+    "POST /api/specs/picture": lambda people: Example(json={"models": {"a": _choice(people)}}),
+    "POST /api/own-specs": lambda people: Example(
+        json={"name": "mine", "model": {"preset": "gpt2-small"}, "replace": True}
+    ),
+    "GET /api/engines/code/{component}": lambda _: Example(parameters={"component": "attention"}),
+    "PUT /api/prices": lambda _: Example(json={}),
     "POST /api/login": _log_in,
     "POST /api/invitation": _follow_invitation,
     "PATCH /api/me": lambda _: Example(json={"persona": "learner"}),

@@ -113,7 +113,10 @@ def test_reports_of_others_are_not_there(people: People, shelf: Shelf):
         assert client.get(f"/api/engines/reports/{path}").status_code == 404
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"machine": {}, "step": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b"{}", b'{"machine": {}, "step": {}}', b'{"machine": 1, "step": {}, "bench": {"batch": []}}'],
+)
 def test_a_report_of_something_else_is_told(client: TestClient, shelf: Shelf, content: bytes):
     strange = shelf.publish("report", "engines", {"report.json": content}, stage="compare-engines")
     assert client.get(f"/api/engines/reports/{strange.id}/since/{strange.id}").status_code == 422

@@ -181,12 +181,17 @@ def find_regressions(
 ) -> BenchChange:
     """Only what lies beyond the spread that each bench saw within itself."""
     now, before = _bench(seen.by_id(report_id)), _bench(seen.by_id(earlier_id))
-    same = all(now["bench"].get(key) == before["bench"].get(key) for key in ("batch", "length", "threads"))
-    return BenchChange(
-        same_hardware=same_hardware(now["machine"], before["machine"]),
-        same_conditions=same,
-        regressions=[Regression(**one) for one in regressions(before["bench"], now["bench"])],
-    )
+    try:
+        return BenchChange(
+            same_hardware=same_hardware(now["machine"], before["machine"]),
+            same_conditions=all(now["bench"][key] == before["bench"][key] for key in ("batch", "length", "threads")),
+            regressions=[Regression(**one) for one in regressions(before["bench"], now["bench"])],
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise BadInput(
+            "One of the two reports lacks what is compared; another version of Glassbox may have made it.",
+            "Make both anew with the same version.",
+        ) from None
 
 
 def _code(compared: Comparison) -> ComponentCode:
