@@ -45,6 +45,7 @@ from glassbox.workshop.routes import (
     tensors,
     tokenizer_measures,
     tokenizers,
+    uploads,
 )
 from glassbox.workshop.settings import WorkshopSettings
 from glassbox.workshop.state import Workshop
@@ -66,6 +67,7 @@ ROUTERS = (
     artifact_files.router,
     lineage.router,
     tensors.router,
+    uploads.router,
     tokenizers.router,
     tokenizer_measures.router,
     specs.router,

@@ -22,6 +22,7 @@ from glassbox.workshop.resources import Resources
 from glassbox.workshop.settings import DATABASE_VARIABLE, WorkshopSettings
 from glassbox.workshop.tokenizer_cache import TokenizerCache
 from glassbox.workshop.turns import Turns
+from glassbox.workshop.uploads.uploads import Uploads
 from glassbox.workspace import Workspace
 
 
@@ -45,6 +46,7 @@ class Workshop:
         self.watching = Watching()
         self.run_curves = RunCurves()
         self.tokenizers = TokenizerCache()
+        self.uploads = Uploads(self.workspace.folder / "uploads", self.database)
         self.turns = Turns(at_once=max(1, settings.threads // 2))
         self.resources = Resources(self.workspace.folder)
         if settings.people == "one":
@@ -62,10 +64,12 @@ class Workshop:
 
     def start(self) -> None:
         """Begin to look after runs and models."""
+        self.uploads.start()
         self.resources.start()
 
     def stop(self) -> None:
         """Let go of everything; runs go on by themselves."""
+        self.uploads.stop()
         self.resources.stop()
         self.database.close()
 

@@ -10,6 +10,7 @@ import hmac
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from fastapi.concurrency import contextmanager_in_threadpool
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -20,6 +21,7 @@ from glassbox.workshop.uploads.refusals import TooSlow
 from glassbox.workshop.uploads.uploads import Upload, Uploads
 
 WRITTEN_AT_ONCE = 2**20  # bytes
+_GO_ON = "Ask for the offset, and go on there."
 ALGORITHMS: dict[str, Callable[[], Any]] = {
     "sha1": lambda: hashlib.sha1(usedforsecurity=False),
     "md5": lambda: hashlib.md5(usedforsecurity=False),
@@ -55,7 +57,7 @@ class Checksum:
             )
         return cls(algorithm, from_base64(value.strip(), "Upload-Checksum"))
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | bytearray) -> None:
         self._digest.update(data)
 
     def is_right(self) -> bool:
@@ -68,34 +70,28 @@ class Incoming:
     def __init__(self, uploads: Uploads, upload: Upload, offset: int, checksum: Checksum | None) -> None:
         self._uploads, self._upload, self._offset, self._checksum = uploads, upload, offset, checksum
         self._room = upload.length - offset
+        self._pending = bytearray()
         self.kept = offset
 
     async def take(self, pieces: AsyncIterator[bytes]) -> bool:
         """Write all pieces; False if their checksum is wrong, and nothing counts. Raises as `Uploads.receive` does."""
-        receiving = self._uploads.receive(self._upload.id, self._offset)
-        opened = await run_in_threadpool(receiving.__enter__)
-        try:
-            await self._write_all(pieces, opened)
+        held = self._uploads.receive(self._upload.id, self._offset)
+        async with contextmanager_in_threadpool(held) as receiving:
+            try:
+                await self._write_all(pieces, receiving)
+            except ClientDisconnect:
+                await run_in_threadpool(self._keep_what_came, receiving)
+                raise TooSlow("The connection ended before all bytes came.", _GO_ON) from None
+            except TimeoutError:
+                await run_in_threadpool(self._keep_what_came, receiving)
+                raise TooSlow(f"Nothing came for {self._uploads.limits.silence:g} seconds.", _GO_ON) from None
             if self._checksum is not None and not self._checksum.is_right():
                 return False
-            await run_in_threadpool(opened.keep)
-            self.kept = opened.kept
+            await run_in_threadpool(receiving.keep)
+            self.kept = receiving.kept
             return True
-        except ClientDisconnect:
-            await self._keep_what_came(opened)
-            raise TooSlow(
-                "The connection ended before all bytes came.", "Ask for the offset, and go on there."
-            ) from None
-        except TimeoutError:
-            await self._keep_what_came(opened)
-            raise TooSlow(
-                f"Nothing came for {self._uploads.limits.silence:g} seconds.", "Ask for the offset, and go on there."
-            ) from None
-        finally:
-            await asyncio.shield(run_in_threadpool(receiving.__exit__, None, None, None))
 
     async def _write_all(self, pieces: AsyncIterator[bytes], receiving: Receiving) -> None:
-        pending = bytearray()
         while True:
             async with asyncio.timeout(self._uploads.limits.silence):
                 piece = await anext(pieces, None)
@@ -103,21 +99,21 @@ class Incoming:
                 break
             self._room -= len(piece)
             if self._room < 0:
-                await run_in_threadpool(self._write, receiving, bytes(pending))
                 raise TooLarge("More bytes came than the upload has room for.", "Send no more than its length.")
-            pending += piece
-            if len(pending) >= WRITTEN_AT_ONCE:
-                await run_in_threadpool(self._write, receiving, bytes(pending))
-                pending.clear()
-        await run_in_threadpool(self._write, receiving, bytes(pending))
+            self._pending += piece
+            if len(self._pending) >= WRITTEN_AT_ONCE:
+                await run_in_threadpool(self._write, receiving)
+        await run_in_threadpool(self._write, receiving)
 
-    def _write(self, receiving: Receiving, data: bytes) -> None:
-        receiving.write(data)
+    def _write(self, receiving: Receiving) -> None:
+        receiving.write(self._pending)
         if self._checksum is not None:
-            self._checksum.update(data)
+            self._checksum.update(self._pending)
         elif receiving.offset - receiving.kept >= KEPT_EVERY:
             receiving.keep()
+        self._pending.clear()
 
-    async def _keep_what_came(self, receiving: Receiving) -> None:
+    def _keep_what_came(self, receiving: Receiving) -> None:
         if self._checksum is None:
-            await run_in_threadpool(receiving.keep)
+            self._write(receiving)
+            receiving.keep()

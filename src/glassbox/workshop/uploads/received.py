@@ -110,9 +110,9 @@ class Receiving:
         self.offset = known
         self.kept = known
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Raises OSError where the disk takes no more; what was kept before stays."""
-        atomic.write_all(self._descriptor, data)
+        atomic.write_all(self._descriptor, bytes(data))
         self.offset += len(data)
 
     def keep(self) -> None:
