@@ -120,6 +120,21 @@ def _tensor(people: People) -> dict[str, str]:
     return {"artifact": _model(people), "name": "blocks.0.attention.query"}
 
 
+def _upload(people: People, received: bytes = b"a text") -> str:
+    """An upload of the member that will have six bytes."""
+    uploads = people.workshop.uploads
+    upload = uploads.begin(people.user("member").id, label="example.txt", length=6)
+    with uploads.receive(upload.id, 0) as receiving:
+        receiving.write(received)
+        receiving.keep()
+    return upload.id
+
+
+def _go_on_with_upload(people: People) -> Example:
+    headers = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "2"}
+    return Example(parameters={"upload_id": _upload(people, b"a ")}, content=b"text", headers=headers)
+
+
 PARAMETERS: dict[str, Callable[[People], str]] = {
     "run_id": lambda people: run_of(people).id,
     "key_id": _key,
@@ -132,6 +147,7 @@ PARAMETERS: dict[str, Callable[[People], str]] = {
     "spec_id": _spec,
     "report_id": _bench,
     "earlier_id": _bench,
+    "upload_id": _upload,
     "secret": lambda people: _link(people, "run", run_of(people).id)[0],
 }
 """What stands for a path parameter: something of the member's."""
@@ -179,6 +195,8 @@ EXAMPLES: dict[str, Callable[[People], Example]] = {
     "PATCH /api/me": lambda _: Example(json={"persona": "learner"}),
     "PUT /api/me/password": _change_password,
     "POST /api/keys": lambda _: Example(json={"name": "notebook"}),
+    "POST /api/uploads": lambda _: Example(headers={"Upload-Length": "6"}),
+    "PATCH /api/uploads/{upload_id}": _go_on_with_upload,
     "POST /api/people": lambda people: Example(json={"name": _a_new_name(people)}),
     "PATCH /api/people/{person_id}": lambda _: Example(json={"role": "member"}),
     "POST /api/sharing/{kind}/{object_id}/links": lambda _: Example(json={"days": 1}),
