@@ -110,6 +110,7 @@ def create_app(settings: WorkshopSettings) -> FastAPI:
     tell_problems(app)
     for router in ROUTERS:
         app.include_router(router)
+    documentation.describe(app)
     # The last one added is the first to see a request.
     app.add_middleware(Sizes)
     app.add_middleware(Faults)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from glassbox.workshop.access.guards import allows
+from glassbox.workshop.access.guards import SESSION_COOKIE, allows
 from glassbox.workshop.access.headers import content_policy
+from glassbox.workshop.problems import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from glassbox.workshop.problems import NotFound
 
 DESCRIPTION = """\
@@ -23,6 +25,16 @@ and `id` names the request in the workshop's log.
 **Starting twice.** Send an `Idempotency-Key` with whatever starts something: a second request with the same key
 answers with what the first one started.
 """
+
+_WAYS_IN = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key; POST /api/keys makes one."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SESSION_COOKIE,
+        "description": "A browser that is logged in.",
+    },
+}
 
 router = APIRouter(include_in_schema=False)
 
@@ -59,6 +71,32 @@ SwaggerUIBundle({
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
 });
 """
+
+
+def describe(app: FastAPI) -> None:
+    """Let the description say what FastAPI can't: how one comes in, and the media type that problems have."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = plain()
+            document.setdefault("components", {})["securitySchemes"] = _WAYS_IN
+            document["security"] = [{name: []} for name in _WAYS_IN]
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    _name_media_type(operation["responses"])
+        return plain()
+
+    app.openapi = described
+
+
+def _name_media_type(responses: dict[str, Any]) -> None:
+    for answer in responses.values():
+        content = answer.get("content", {})
+        for media_type, body in list(content.items()):
+            if body.get("schema") == {"$ref": "#/components/schemas/ProblemDetails"}:
+                del content[media_type]
+                content[PROBLEM_MEDIA_TYPE] = body
 
 
 @router.get("/openapi.json")

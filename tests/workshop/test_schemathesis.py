@@ -1,0 +1,110 @@
+"""Every operation of the API, asked with what its description allows and with what it doesn't: no fault, no surprise.
+
+More by hand:  GLASSBOX_SCHEMA_EXAMPLES=50 python -m pytest tests/workshop/test_schemathesis.py
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+from access_examples import PARAMETERS
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from people import ADDRESS, People
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from glassbox.workshop.access.actor import Role
+from glassbox.workshop.access.guards import SESSION_COOKIE
+from glassbox.workshop.app import create_app
+from glassbox.workshop.settings import WorkshopSettings
+
+EXAMPLES = int(os.environ.get("GLASSBOX_SCHEMA_EXAMPLES", "2"))
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+MODES = schemathesis.GenerationMode
+
+
+@schemathesis.serializer("application/offset+octet-stream")
+def _as_it_is(_context: schemathesis.SerializationContext, value: object) -> dict[str, object]:
+    return {"data": value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")}
+
+
+@pytest.fixture
+def app(own_workspace: Path, sqlite_with_tables: Path) -> Iterator[FastAPI]:
+    """A workshop in which only the machine is looked at: runs wait, and no model is served."""
+    own_workspace.mkdir(parents=True, exist_ok=True)
+    shutil.copy(sqlite_with_tables, own_workspace / "workshop.db")
+    made = create_app(WorkshopSettings(workspace=own_workspace))
+    made.state.workshop.resources.start()
+    yield made
+    made.state.workshop.stop()
+
+
+class Browser:
+    """Logs in again when an example has logged it out, shut it out or taken its role."""
+
+    def __init__(self, app: FastAPI, role: Role) -> None:
+        self.people, self.role = People(app), role
+        self.client = TestClient(app, base_url=ADDRESS, raise_server_exceptions=False)
+
+    def something_real(self, parameters: Iterable[str]) -> dict[str, str]:
+        """Something of the member's for each parameter of a path that has a name for it."""
+        return {name: PARAMETERS[name](self.people) for name in parameters if name in PARAMETERS}
+
+    def send(self, case: schemathesis.Case) -> schemathesis.Response:
+        workshop, user = self.people.workshop, self.people.user(self.role)
+        workshop.users.enable(user.id)
+        workshop.users.set_role(user.id, self.role)
+        self.client.cookies.set(SESSION_COOKIE, workshop.sessions.open(user.id, "schemathesis"))
+        arguments = case.as_transport_kwargs(base_url=ADDRESS)
+        arguments.pop("cookies", None)
+        answer = self.client.request(**arguments, follow_redirects=False)
+        return schemathesis.Response.from_any(answer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["owner", "member"])
+def test_no_request_that_the_description_allows_or_forbids_surprises_the_workshop(app: FastAPI, role: Role):
+    browser, complaints = Browser(app, role), []
+    schema = schemathesis.openapi.from_dict(app.openapi())
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        for mode in (MODES.POSITIVE, MODES.NEGATIVE):
+            try:
+                _try_examples(browser, operation, mode)
+            except (Exception, FailureGroup) as error:  # every operation is tried, whatever is wrong with one
+                complaints.append(f"{operation.label} ({mode.value}): {type(error).__name__}: {str(error)[:1500]}")
+    assert complaints == [], "\n\n".join(complaints)
+
+
+def _try_examples(browser: Browser, operation: schemathesis.APIOperation, mode: schemathesis.GenerationMode) -> None:
+    @seed(1)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(operation.as_strategy(generation_mode=mode), st.booleans())
+    def try_one(case: schemathesis.Case, about_something_real: bool) -> None:
+        if about_something_real and mode is MODES.POSITIVE:
+            case.path_parameters.update(browser.something_real(case.path_parameters))
+        answer = browser.send(case)
+        checks = CHECKS if mode is MODES.POSITIVE else [*CHECKS, negative_data_rejection]
+        case.validate_response(answer, checks=checks)
+
+    try_one()
