@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from glassbox.data.file_kinds import file_name, plain_name
 from glassbox.errors import BadInput
-from glassbox.workshop.uploads.file_kinds import file_name, plain_name
 from glassbox.workspace.names import LONGEST_NAME
 
 PACKED = gzip.compress(b"x")

@@ -9,10 +9,11 @@ import pytest
 
 from glassbox.data.corpus import read_documents
 from glassbox.data.documents import Document
-from glassbox.data.sources import web
+from glassbox.data.fetching import Fetched
+from glassbox.data.sources import download, web
 from glassbox.errors import BadInput
 from glassbox.stages import collect
-from glassbox.stages.execution import Outcome, execute
+from glassbox.stages.execution import Outcome, execute, resume
 from glassbox.stages.stopping import StopRequest
 from glassbox.workspace import Workspace
 
@@ -81,6 +82,53 @@ def test_a_path_goes_with_files_and_with_nothing_else(workspace: Workspace, tmp_
         collected(workspace, source="files")
     with pytest.raises(BadInput, match="The source names takes no path"):
         collected(workspace, source="names", path=tmp_path)
+    with pytest.raises(BadInput, match="The source url needs a url"):
+        collected(workspace, source="url")
+    with pytest.raises(BadInput, match="The source files takes no url"):
+        collected(workspace, source="files", path=tmp_path, url="https://example.org/a.txt")
+
+
+def test_a_file_on_the_web_is_fetched_once_and_kept_for_the_next_attempt(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+
+    def fetch(url: str, into: Any, *, progress: Any, **_: object) -> Fetched:
+        fetched.append(url)
+        into.write(b'{"text": "once"}\n{"text": "upon"}\nbroken')
+        progress(40, 40)
+        return Fetched(url, "rows.jsonl", "text/plain", 40, "0" * 64)
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    url = "https://example.org/data/My%20Tales.jsonl?raw=true"
+    with pytest.raises(BadInput, match=r"line 3 of rows\.jsonl"):
+        collected(workspace, source="url", url=url)
+    [run] = workspace.runs.list()
+    [kept] = workspace.runs.get(run.id).checkpoints.rglob("rows.jsonl")
+    kept.write_bytes(kept.read_bytes().replace(b"broken", b""))
+    outcome = resume(workspace, run.id)
+    assert outcome.outputs["corpus"].reference == "my-20tales:1"
+    assert [document.text for document in read_documents(outcome.outputs["corpus"].folder)] == ["once", "upon"]
+    assert fetched == [url]
+    assert not kept.exists()
+
+
+def test_a_fetch_can_be_stopped(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = StopRequest()
+
+    def fetch(url: str, into: Any, *, progress: Any, **_: object) -> Fetched:
+        stop.make()
+        progress(1, None)
+        raise AssertionError("went on")
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    outcome = collected(workspace, stop=stop, source="url", url="https://example.org/a.txt")
+    assert outcome.run.state == "interrupted"
+
+
+def test_an_address_of_this_machine_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(BadInput, match=r"127\.0\.0\.1 isn't on the public internet"):
+        collected(workspace, source="url", url="http://127.0.0.1/etc/passwd")
 
 
 def test_a_relative_path_means_the_same_when_the_run_is_resumed_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

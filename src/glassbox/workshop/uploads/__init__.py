@@ -1,7 +1,6 @@
 """Files that people bring: resumable uploads, what is in them, and how a stage comes to read one.
 
 limits.py      how much anybody may bring
-file_kinds.py  what a file is by its first bytes, and a name for it in our folder
 received.py    the bytes on the disk: what was acknowledged once is never lost
 uploads.py     uploads by id: begin, receive, look at, delete; quotas; what nobody goes on with expires
 checking.py    looks into a file in a process of its own (check_process.py), which may fail or fall without harm

@@ -18,6 +18,7 @@ from typing import Literal, cast
 
 from sqlalchemy import delete, select, update
 
+from glassbox.data.file_kinds import FIRST_BYTES, file_name, plain_name
 from glassbox.data.inspection import Inspection
 from glassbox.errors import BadInput
 from glassbox.workshop.database import Database
@@ -25,7 +26,6 @@ from glassbox.workshop.database.tables import JobRow, OwnerRow, ShareRow, Upload
 from glassbox.workshop.problems import Conflict, NotFound, TooLarge
 from glassbox.workshop.uploads.check_process import CheckRequest
 from glassbox.workshop.uploads.checking import Checker, CheckFault, Stopped
-from glassbox.workshop.uploads.file_kinds import FIRST_BYTES, file_name, plain_name
 from glassbox.workshop.uploads.limits import UploadLimits
 from glassbox.workshop.uploads.received import Received, Receiving
 from glassbox.workshop.uploads.refusals import NoRoom
