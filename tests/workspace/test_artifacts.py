@@ -309,7 +309,23 @@ def test_everything_that_came_of_an_artifact_is_found_once(workspace, publish):
     shards = publish("shards", "plays", parents=[plays, tokenizer])
     model = publish("model", "plays", parents=[shards, tokenizer])
     publish("model", "other")
-    found = [entry.id for entry in workspace.artifacts.descendants(plays.id)]
+    descendants = workspace.artifacts.descendants(plays.id)
+    found = [one.entry.id for one in descendants]
+    assert set(descendants[-1].parents) == {shards.id, tokenizer.id}
     assert sorted(found) == sorted([tokenizer.id, shards.id, model.id])
     assert found[-1] == model.id
     assert workspace.artifacts.descendants(model.id) == []
+
+
+def test_an_artifact_is_found_by_its_id_wherever_it_came_from(workspace, publish):
+    plays = publish("corpus", "plays")
+    assert workspace.artifacts.by_id(plays.id).reference == "plays:1"
+    folder = workspace.artifacts.folder / "corpus" / "plays"
+    shutil.copytree(folder, folder.with_name("copied"))
+    manifest = (folder.with_name("copied") / "1" / "manifest.json").read_text()
+    copied = manifest.replace(plays.id, "0" * 16).replace('"name": "plays"', '"name": "copied"')
+    (folder.with_name("copied") / "1" / "manifest.json").write_text(copied)
+    assert workspace.artifacts.by_id("0" * 16).reference == "copied:1"
+    shutil.rmtree(folder)
+    assert workspace.artifacts.by_id(plays.id) is None
+    assert workspace.artifacts.by_id("no such") is None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Row, Select, delete, select
 from sqlalchemy.orm import Session
 
 from glassbox.errors import BadInput
@@ -45,6 +45,29 @@ class ArtifactEntry:
         return f"{self.name}:{self.version}"
 
 
+@dataclass(frozen=True)
+class Descendant:
+    """Something that was made of another artifact, and the ids of all that it was made of directly."""
+
+    entry: ArtifactEntry
+    parents: tuple[str, ...]
+
+
+_COLUMNS = (
+    ArtifactRow.row,
+    ArtifactRow.kind,
+    ArtifactRow.name,
+    ArtifactRow.version,
+    ArtifactRow.id,
+    ArtifactRow.created,
+    ArtifactRow.bytes,
+    ArtifactRow.run,
+    ArtifactRow.problem,
+)
+_Row = tuple[int, str, str, int, str | None, float, int, str | None, str | None]
+"""Of these columns: thousands of rows take a quarter of the time that as many objects would."""
+
+
 class ArtifactIndex:
     """Answers from the rows of the database."""
 
@@ -54,49 +77,67 @@ class ArtifactIndex:
 
     def entries(self, kind: Kind | None = None, name: str | None = None) -> list[ArtifactEntry]:
         """Newest first."""
-        query = select(ArtifactRow)
+        query = select(*_COLUMNS)
         if kind is not None:
             query = query.where(ArtifactRow.kind == kind)
         if name is not None:
             query = query.where(ArtifactRow.name == name)
         return self._entries(query)
 
+    def by_id(self, artifact_id: str) -> ArtifactEntry | None:
+        """The one with that id. What is in the rows and still lies there needs no look at all others."""
+        found = self._with_id(artifact_id)
+        if found is None or not found.folder.is_dir():
+            self._synchronise()
+            found = self._with_id(artifact_id)
+        return found
+
     def children(self, artifact_id: str) -> list[ArtifactEntry]:
         """Those that name it as a parent, newest first."""
         children = select(ParentRow.child).where(ParentRow.parent == artifact_id)
-        return self._entries(select(ArtifactRow).where(ArtifactRow.row.in_(children)))
+        return self._entries(select(*_COLUMNS).where(ArtifactRow.row.in_(children)))
 
-    def descendants(self, artifact_id: str) -> list[ArtifactEntry]:
+    def descendants(self, artifact_id: str) -> list[Descendant]:
         """Those that were made from it, and those that were made from these, nearest first."""
         self._synchronise()
-        found: dict[int, ArtifactRow] = {}
+        found: dict[int, ArtifactEntry] = {}
+        parents: dict[int, list[str]] = {}
         with self._database.reading() as session:
-            parents = {artifact_id}
-            while parents:
-                children = select(ParentRow.child).where(ParentRow.parent.in_(parents))
-                rows = session.scalars(select(ArtifactRow).where(ArtifactRow.row.in_(children)))
-                new = [row for row in rows if row.row not in found]
-                found |= {row.row: row for row in new}
-                parents = {row.id for row in new if row.id is not None}
-            return [self._entry(row) for row in found.values()]
+            nearest = {artifact_id}
+            while nearest:
+                children = select(ParentRow.child).where(ParentRow.parent.in_(nearest))
+                rows = session.execute(select(*_COLUMNS).where(ArtifactRow.row.in_(children))).all()
+                new = {row[0]: self._entry(row) for row in rows if row[0] not in found}
+                found |= new
+                links = select(ParentRow.child, ParentRow.parent).where(ParentRow.child.in_(new))
+                for child, parent in session.execute(links):
+                    parents.setdefault(child, []).append(parent)
+                nearest = {entry.id for entry in new.values() if entry.id is not None}
+        return [Descendant(entry, tuple(parents[row])) for row, entry in found.items()]
 
-    def _entries(self, query: Select[ArtifactRow]) -> list[ArtifactEntry]:
+    def _with_id(self, artifact_id: str) -> ArtifactEntry | None:
+        with self._database.reading() as session:
+            row = session.execute(select(*_COLUMNS).where(ArtifactRow.id == artifact_id).limit(1)).one_or_none()
+            return None if row is None else self._entry(row)
+
+    def _entries(self, query: Select[*_Row]) -> list[ArtifactEntry]:
         self._synchronise()
         with self._database.reading() as session:
-            rows = session.scalars(query.order_by(ArtifactRow.created.desc(), ArtifactRow.version.desc()))
+            rows = session.execute(query.order_by(ArtifactRow.created.desc(), ArtifactRow.version.desc()))
             return [self._entry(row) for row in rows]
 
-    def _entry(self, row: ArtifactRow) -> ArtifactEntry:
+    def _entry(self, row: Row[*_Row]) -> ArtifactEntry:
+        _, kind, name, version, identity, created, size, run, problem = row
         return ArtifactEntry(
-            folder=self._folder / row.kind / row.name / str(row.version),
-            kind=row.kind,
-            name=row.name,
-            version=row.version,
-            id=row.id,
-            created=datetime.fromtimestamp(row.created, UTC),
-            bytes=row.bytes,
-            run=row.run,
-            problem=row.problem,
+            folder=self._folder / f"{kind}/{name}/{version}",
+            kind=kind,
+            name=name,
+            version=version,
+            id=identity,
+            created=datetime.fromtimestamp(created, UTC),
+            bytes=size,
+            run=run,
+            problem=problem,
         )
 
     def _synchronise(self) -> None:

@@ -20,7 +20,7 @@ from glassbox.workspace.remote_artifacts import URL_VARIABLE, RemoteArtifacts, a
 from glassbox.workspace.unfinished import UnfinishedFolders
 
 if TYPE_CHECKING:
-    from glassbox.workspace.artifact_index import ArtifactEntry, ArtifactIndex
+    from glassbox.workspace.artifact_index import ArtifactEntry, ArtifactIndex, Descendant
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,11 @@ class Artifacts:
         """The artifacts that were made from this one directly."""
         return self._index.children(artifact_id)
 
-    def descendants(self, artifact_id: str) -> list[ArtifactEntry]:
+    def by_id(self, artifact_id: str) -> ArtifactEntry | None:
+        """The one with that id; None if there is none, or if it is damaged."""
+        return self._index.by_id(artifact_id)
+
+    def descendants(self, artifact_id: str) -> list[Descendant]:
         """Everything that was made from this one, directly or from what was, nearest first."""
         return self._index.descendants(artifact_id)
 

@@ -79,7 +79,10 @@ class Visible:
 
     def artifacts(self, kind: Kind | None = None, name: str | None = None) -> list[ArtifactEntry]:
         """The artifacts that this person sees, newest first."""
-        entries = self.workspace.artifacts.list(kind, name)
+        return self.artifacts_among(self.workspace.artifacts.list(kind, name))
+
+    def artifacts_among(self, entries: list[ArtifactEntry]) -> list[ArtifactEntry]:
+        """Those of them that this person sees."""
         if self.sees_all:
             return entries
         runs, shared = self._ids("run"), self._shared("artifact")
@@ -98,10 +101,10 @@ class Visible:
 
     def by_id(self, artifact_id: str) -> Artifact:
         """One artifact by its id. Raises NotFound."""
-        for entry in self.artifacts():
-            if entry.id == artifact_id:
-                return Artifact.read(entry.folder)
-        raise NotFound("artifact", artifact_id)
+        entry = self.workspace.artifacts.by_id(artifact_id)
+        if entry is None or not self.artifacts_among([entry]):
+            raise NotFound("artifact", artifact_id)
+        return Artifact.read(entry.folder)
 
     def own_artifact(self, kind: Kind, reference: str) -> Artifact:
         """One artifact that this person may change. Raises NotFound, and Forbidden if they only see it."""

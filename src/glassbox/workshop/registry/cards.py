@@ -65,8 +65,8 @@ def _making(seen: Visible, run_id: str | None) -> Making | None:
 
 
 def _measurements(seen: Visible, artifact: Artifact) -> tuple[Measurement, ...]:
-    visible = {entry.id for entry in seen.artifacts("report")}
-    reports = [child for child in seen.workspace.artifacts.children(artifact.id) if child.id in visible]
+    children = seen.workspace.artifacts.children(artifact.id)
+    reports = seen.artifacts_among([child for child in children if child.kind == "report"])
     found: list[Measurement] = []
     for entry in reports[:MEASUREMENTS]:
         with contextlib.suppress(BadInput):  # deleted in this moment

@@ -6,8 +6,8 @@ nothing more, and the graph ends there. What was made from it is shown as far as
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -81,12 +81,20 @@ def ancestors(seen: Visible, artifact: Artifact) -> list[Artifact | ArtifactLink
     return builder.met[1:]
 
 
+@dataclass(frozen=True)
+class _Slots:
+    """Artifact id -> the slot that a run takes or makes it in."""
+
+    takes: Mapping[str, str] = field(default_factory=dict[str, str])
+    makes: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
 class _Builder:
     def __init__(self, seen: Visible) -> None:
         self.graph = LineageGraph()
         self.met: list[Artifact | ArtifactLink] = []
         self._seen = seen
-        self._visible = {entry.id for entry in seen.artifacts() if entry.id is not None}
+        self._slots: dict[str, _Slots] = {}
 
     def ancestors(self, artifact: Artifact) -> None:
         waiting: deque[Artifact] = deque([artifact])
@@ -94,38 +102,49 @@ class _Builder:
         while waiting:
             child = waiting.popleft()
             for link in child.manifest.parents:
-                parent = self._parent(link)
-                if parent is not None:
-                    waiting.append(parent)
-            self._join(child)
+                if link.id not in self.graph.artifacts:
+                    parent = self._parent(link)
+                    if parent is not None:
+                        waiting.append(parent)
+            self._join(child.id, child.manifest.run, [link.id for link in child.manifest.parents])
 
     def descendants(self, artifact: Artifact) -> None:
-        for entry in self._seen.workspace.artifacts.descendants(artifact.id):
-            if entry.id in self._visible and entry.id not in self.graph.artifacts:
-                with contextlib.suppress(BadInput):  # deleted in this moment
-                    child = Artifact.read(entry.folder)
-                    if self._add(child):
-                        self._join(child)
+        found = self._seen.workspace.artifacts.descendants(artifact.id)
+        visible = {entry.id for entry in self._seen.artifacts_among([one.entry for one in found])}
+        for one in found:
+            entry = one.entry
+            if entry.id is None or entry.id not in visible or entry.id in self.graph.artifacts:
+                continue
+            if not self._has_room():
+                break
+            self.graph.artifacts[entry.id] = ArtifactNode(
+                entry.id, entry.kind, entry.reference, "here", entry.created, entry.bytes
+            )
+            self._join(entry.id, entry.run, one.parents)
         known = self.graph.artifacts.keys() | self.graph.runs.keys()
         self.graph.edges = {pair: edge for pair, edge in self.graph.edges.items() if set(pair) <= known}
 
     def _parent(self, link: ArtifactLink) -> Artifact | None:
-        """What a link leads to, if it was met for the first time and is theirs to see."""
-        if link.id in self.graph.artifacts:
-            return None
-        presence: Presence = "deleted"
+        """What a link leads to, if that is theirs to see; else it becomes a node that says no more than its name."""
         try:
-            found = self._seen.workspace.artifacts.find(link)
+            found = self._seen.by_id(link.id)
+        except NotFound:
+            presence = self._presence(link)
         except BadInput:
-            found, presence = None, "damaged" if self._seen.sees_all else "hidden"
-        if found is not None and link.id in self._visible:
+            presence = "damaged"
+        else:
             return found if self._add(found) else None
-        if found is not None:
-            presence = "hidden"
         if self._has_room():
             self.graph.artifacts[link.id] = ArtifactNode(link.id, link.kind, link.reference, presence)
             self.met.append(link)
         return None
+
+    def _presence(self, link: ArtifactLink) -> Presence:
+        """Of something that they don't find by its id."""
+        try:
+            return "deleted" if self._seen.workspace.artifacts.find(link) is None else "hidden"
+        except BadInput:
+            return "damaged" if self._seen.sees_all else "hidden"
 
     def _add(self, artifact: Artifact) -> bool:
         if not self._has_room():
@@ -141,29 +160,32 @@ class _Builder:
         self.graph.cut = self.graph.cut or len(self.graph.artifacts) >= LARGEST
         return not self.graph.cut
 
-    def _join(self, artifact: Artifact) -> None:
+    def _join(self, artifact: str, run: str | None, parents: Iterable[str]) -> None:
         """Its parents with the run that made it, and that with it; without a run its parents with itself."""
-        run = artifact.manifest.run
-        slots: dict[str, str] = {}
-        role: str | None = None
+        slots = _Slots() if run is None else self._run(run)
         if run is not None:
-            slots, role = self._run(run, artifact.id)
-            self._edge(run, artifact.id, role)
-        for link in artifact.manifest.parents:
-            self._edge(link.id, run or artifact.id, slots.get(link.id))
+            self._edge(run, artifact, slots.makes.get(artifact))
+        for parent in parents:
+            self._edge(parent, run or artifact, slots.takes.get(parent))
 
-    def _run(self, run_id: str, output: str) -> tuple[dict[str, str], str | None]:
-        """Adds its node. The slot of each of its inputs, and the one of this output."""
-        try:
-            run = self._seen.run(run_id)
-        except (NotFound, BadInput):
-            self.graph.runs.setdefault(run_id, RunNode(run_id))
-            return {}, None
-        record = run.record
-        if run_id not in self.graph.runs:
-            self.graph.runs[run_id] = RunNode(run_id, record.stage, record.name, run.state, record.created, record.code)
-        made = next((slot for slot, link in run.status.outputs.items() if link.id == output), None)
-        return {link.id: slot for slot, link in record.inputs.items()}, made
+    def _run(self, run_id: str) -> _Slots:
+        """Adds its node, when it is first met."""
+        if run_id not in self._slots:
+            try:
+                run = self._seen.run(run_id)
+            except (NotFound, BadInput):
+                self.graph.runs[run_id] = RunNode(run_id)
+                self._slots[run_id] = _Slots()
+            else:
+                record = run.record
+                self.graph.runs[run_id] = RunNode(
+                    run_id, record.stage, record.name, run.state, record.created, record.code
+                )
+                self._slots[run_id] = _Slots(
+                    {link.id: slot for slot, link in record.inputs.items()},
+                    {link.id: slot for slot, link in run.status.outputs.items()},
+                )
+        return self._slots[run_id]
 
     def _edge(self, source: str, target: str, role: str | None) -> None:
         self.graph.edges.setdefault((source, target), Edge(source, target, role))

@@ -236,8 +236,8 @@ def _refuse_if_needed(seen: Visible, artifact: Artifact) -> None:
     need = seen.workspace.needed_by(artifact)
     if not need:
         return
-    visible = {entry.id for entry in seen.artifacts()}
-    named = [f"the {child.kind} {child.reference}" for child in need.artifacts if child.id in visible]
+    visible = seen.artifacts_among(list(need.artifacts))
+    named = [f"the {child.kind} {child.reference}" for child in visible]
     named += [f"the run {run.id}" for run in need.runs if seen.sees("run", run.id)]
     rest = len(need.artifacts) + len(need.runs) - len(named[:_NEEDED_SHOWN])
     said = [*named[:_NEEDED_SHOWN], *([f"{rest} more" if named else f"{rest} of other people"] if rest else [])]
