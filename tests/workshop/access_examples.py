@@ -16,6 +16,8 @@ from shelf import Shelf
 
 from glassbox.evaluation.engines.machine import this_machine
 from glassbox.spec import preset
+from glassbox.data.corpus import CorpusWriter
+from glassbox.data.documents import Document
 from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.own_specs import OwnSpecs
 from glassbox.workspace import Artifact, Run
@@ -120,6 +122,14 @@ def _tensor(people: People) -> dict[str, str]:
     return {"artifact": _model(people), "name": "blocks.0.attention.query"}
 
 
+def _corpus(people: People) -> str:
+    """A corpus of the member whose documents can be read."""
+    made = people.workshop.workspace.artifacts.draft("corpus", "example", run=run_of(people).id)
+    with made as draft, CorpusWriter(draft.folder) as writer:
+        writer.append(Document("a text", "example.txt"))
+    return draft.artifact.id
+
+
 def _upload(people: People, received: bytes = b"a text") -> str:
     """An upload of the member that will have six bytes."""
     uploads = people.workshop.uploads
@@ -148,6 +158,7 @@ PARAMETERS: dict[str, Callable[[People], str]] = {
     "report_id": _bench,
     "earlier_id": _bench,
     "upload_id": _upload,
+    "corpus_id": _corpus,
     "secret": lambda people: _link(people, "run", run_of(people).id)[0],
 }
 """What stands for a path parameter: something of the member's."""
