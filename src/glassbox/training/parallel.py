@@ -76,19 +76,23 @@ class ProcessGroup(Group):
 
     def __init__(self, rank: int, world_size: int) -> None:
         self.rank, self.world_size = rank, world_size
+        self._message: Tensor | None = None
 
     def average(self, parameters: Sequence[Tensor], told: Sequence[Tensor], targets: int) -> list[Tensor]:
-        gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         scalars = torch.stack([*told, torch.ones_like(told[0])]).to(gradients[0].dtype)
-        message = torch.cat([*(gradient.flatten() for gradient in gradients), scalars])  # (numbers of all parameters,)
+        message = self._joined([*(gradient.flatten() for gradient in gradients), scalars])
         message = message.mul_(targets) if targets else message.zero_()
         with self._together():
             distributed.all_reduce(message)
         message.div_(message[-1].clone())  # the sum of all processes' targets
         *parts, means = message.split([*(parameter.numel() for parameter in parameters), len(scalars)])
-        for parameter, gradient in zip(parameters, parts, strict=True):
-            parameter.grad = gradient.view_as(parameter)
-        return list(means[:-1].to(told[0].dtype).unbind())
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+        return list(means[:-1].to(told[0].dtype, copy=True).unbind())  # read after the next message, perhaps
 
     def total(self, numbers: Tensor) -> Tensor:
         sums = numbers.clone()
@@ -122,6 +126,15 @@ class ProcessGroup(Group):
                 f"The {self.world_size} processes of this run no longer have the same weights.",
                 "Give them the same PyTorch on the same kind of processors, then resume the run from a checkpoint.",
             )
+
+    def _joined(self, parts: list[Tensor]) -> Tensor:
+        """One behind another, (numbers of all parts,), in memory that is kept: asking the system for it takes longer
+        than filling it."""
+        size = sum(part.numel() for part in parts)
+        like = parts[0]
+        if self._message is None or (self._message.numel(), self._message.dtype) != (size, like.dtype):
+            self._message = torch.empty(size, dtype=like.dtype, device=like.device)
+        return torch.cat(parts, out=self._message)
 
     @staticmethod
     def _room(size: Tensor) -> Tensor:
