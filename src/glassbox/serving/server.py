@@ -29,6 +29,7 @@ from glassbox.workspace import atomic
 DRAINING = 10  # seconds that running answers have when the process is told to end
 WAITING = 256  # prompts that may wait for a row
 CONNECTIONS = 1024
+KEEP_ALIVE = 75  # seconds that an idle connection is kept: longer than clients keep theirs, so that none is cut off
 SHORTEST_KEY = 16
 
 
@@ -89,6 +90,7 @@ def serve(settings: ServerSettings, ready: Callable[[ServedModel, str], None]) -
             proxy_headers=False,
             server_header=False,
             limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=DRAINING,
         )
         server = _Server(config, answers)

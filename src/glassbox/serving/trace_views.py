@@ -25,8 +25,8 @@ from glassbox.insight import (
     residual_norms,
     trace_tokens,
 )
-from glassbox.insight.predictions import Predictions
-from glassbox.insight.trace import matching
+from glassbox.insight.predictions import Predictions, check_says_tokens, judge
+from glassbox.insight.trace import Recording, matching, run
 from glassbox.serving.protocol.trace import (
     AttentionRequest,
     HeadsRequest,
@@ -161,8 +161,9 @@ def operations(reader: Reader, tokens: Tensor, asked: TraceRequest) -> Numbers:
 
 def attribution(reader: Reader, tokens: Tensor, asked: TraceRequest) -> Numbers:
     """Which part says how much of the logit of the likeliest token, against the second likeliest."""
+    check_says_tokens(reader.model)
     _check_computed(tokens.shape[1] * reader.model.spec.vocabulary_size)
-    said = logit_lens(reader.model, tokens, count=2)[-1].said
+    said = judge(run(reader.model, tokens, Recording(())), tokens, 2, causal=reader.model.spec.causal)
     answers, others = said.likeliest[..., 0], said.likeliest[..., 1]
     found = attribute_logits(reader.model, tokens, answers, others)
     return {
@@ -183,9 +184,7 @@ def patching(reader: Reader, tokens: Tensor, asked: PatchingRequest) -> Numbers:
             raise BadInput(f"The {name} is the id {id}.", f"Give one from 0 to {spec.vocabulary_size - 1}.")
     _check_computed(tokens.shape[1] ** 2 * spec.vocabulary_size)
     corrupted = read_tokens(reader, asked.corrupted)
-    found = patch_activations(
-        reader.model, tokens, corrupted, asked.value, answer=asked.answer, foil=asked.foil
-    )  # fmt: skip
+    found = patch_activations(reader.model, tokens, corrupted, asked.value, answer=asked.answer, foil=asked.foil)
     return {
         "corrupted_tokens": _spelled(reader, corrupted[0]),
         "names": found.names,
