@@ -13,13 +13,16 @@ from typing import Any
 
 from people import People
 from shelf import Shelf
+from without_processes import serve_without_processes
 
-from glassbox.evaluation.engines.machine import this_machine
-from glassbox.spec import preset
 from glassbox.data.corpus import CorpusWriter
 from glassbox.data.documents import Document
+from glassbox.evaluation.engines.machine import this_machine
+from glassbox.spec import preset
 from glassbox.workshop.access.visible import Visible
+from glassbox.workshop.gateway.deployments import Setup
 from glassbox.workshop.own_specs import OwnSpecs
+from glassbox.workshop.routes.traces import VIEWS
 from glassbox.workspace import Artifact, Run
 
 PASSWORD = "blue horses dance slowly"
@@ -130,6 +133,15 @@ def _corpus(people: People) -> str:
     return draft.artifact.id
 
 
+def _download(people: People) -> Example:
+    """A run of the member's that wrote something to be fetched."""
+    place = people.workshop.workspace.folder / "downloads" / "example" / "model"
+    place.mkdir(parents=True, exist_ok=True)
+    run = people.workshop.workspace.runs.create("export-model", name="example", settings={"to": str(place)}, inputs={})
+    seen_by(people, "member").claim("run", run.id)
+    return Example(parameters={"run_id": run.id})
+
+
 def _upload(people: People, received: bytes = b"a text") -> str:
     """An upload of the member that will have six bytes."""
     uploads = people.workshop.uploads
@@ -143,6 +155,26 @@ def _upload(people: People, received: bytes = b"a text") -> str:
 def _go_on_with_upload(people: People) -> Example:
     headers = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "2"}
     return Example(parameters={"upload_id": _upload(people, b"a ")}, content=b"text", headers=headers)
+
+
+def _served(people: People) -> str:
+    """The public name of a model that the member serves."""
+    serve_without_processes(people.workshop.gateway)
+    deployments = people.workshop.gateway.deployments
+    name = f"served-{len(deployments.all())}"
+    setup = Setup("glassbox", rows=1, threads=None, memory=None, unload_after=None)
+    deployments.add(people.user("member").id, name, Shelf(people).model(), setup)
+    return name
+
+
+def _deploy(people: People) -> Example:
+    serve_without_processes(people.workshop.gateway)
+    model = Shelf(people).model()
+    return Example(json={"model": model.reference, "name": f"served-{len(people.workshop.gateway.deployments.all())}"})
+
+
+def _ask_model(**asked: Any) -> Callable[[People], Example]:
+    return lambda people: Example(json={"model": _served(people), **asked})
 
 
 PARAMETERS: dict[str, Callable[[People], str]] = {
@@ -159,6 +191,9 @@ PARAMETERS: dict[str, Callable[[People], str]] = {
     "earlier_id": _bench,
     "upload_id": _upload,
     "corpus_id": _corpus,
+    "deployment": _served,
+    "model": _served,
+    "address": lambda _: "images/generations",
     "secret": lambda people: _link(people, "run", run_of(people).id)[0],
 }
 """What stands for a path parameter: something of the member's."""
@@ -200,6 +235,17 @@ EXAMPLES: dict[str, Callable[[People], Example]] = {
         json={"name": "mine", "model": {"preset": "gpt2-small"}, "replace": True}
     ),
     "GET /api/engines/code/{component}": lambda _: Example(parameters={"component": "attention"}),
+    "POST /api/deployments": _deploy,
+    "POST /api/deployments/{deployment}/versions": lambda people: Example(
+        json={"model": Shelf(people).model().reference}
+    ),
+    "POST /api/deployments/{deployment}/rollback": lambda _: Example(json={"version": 1}),
+    **{f"POST /api/deployments/{{deployment}}/trace/{view}": lambda _: Example(json={"input": "a"}) for view in VIEWS},
+    "POST /api/deployments/{deployment}/trace/patching": lambda _: Example(json={"input": "a", "corrupted": "b"}),
+    "POST /v1/chat/completions": _ask_model(messages=[{"role": "user", "content": "hello"}]),
+    "POST /v1/completions": _ask_model(prompt="hello"),
+    "POST /v1/embeddings": _ask_model(input="hello"),
+    "PUT /api/limits/{person_id}": lambda _: Example(json={}),
     "PUT /api/prices": lambda _: Example(json={}),
     "POST /api/login": _log_in,
     "POST /api/invitation": _follow_invitation,
@@ -208,6 +254,7 @@ EXAMPLES: dict[str, Callable[[People], Example]] = {
     "POST /api/keys": lambda _: Example(json={"name": "notebook"}),
     "POST /api/uploads": lambda _: Example(headers={"Upload-Length": "6"}),
     "PATCH /api/uploads/{upload_id}": _go_on_with_upload,
+    "GET /api/runs/{run_id}/download": _download,
     "POST /api/people": lambda people: Example(json={"name": _a_new_name(people)}),
     "PATCH /api/people/{person_id}": lambda _: Example(json={"role": "member"}),
     "POST /api/sharing/{kind}/{object_id}/links": lambda _: Example(json={"days": 1}),

@@ -19,6 +19,7 @@ from glassbox.workshop.access.guards import guard
 from glassbox.workshop.access.headers import SecurityHeaders
 from glassbox.workshop.access.noting import Noting
 from glassbox.workshop.access.sizes import Sizes
+from glassbox.workshop.measuring import Measuring
 from glassbox.workshop.problems import Faults, ProblemDetails, tell_problems
 from glassbox.workshop.requests import Requests
 from glassbox.workshop.routes import (
@@ -27,12 +28,15 @@ from glassbox.workshop.routes import (
     audit,
     comparison,
     corpora,
+    deployments,
     documentation,
     engines,
     health,
     keys,
     lineage,
     live,
+    metrics,
+    openai,
     own_specs,
     pages,
     people,
@@ -46,7 +50,9 @@ from glassbox.workshop.routes import (
     tensors,
     tokenizer_measures,
     tokenizers,
+    traces,
     uploads,
+    usage,
 )
 from glassbox.workshop.settings import WorkshopSettings
 from glassbox.workshop.state import Workshop
@@ -77,6 +83,11 @@ ROUTERS = (
     engines.router,
     prices.router,
     resources.router,
+    deployments.router,
+    metrics.router,
+    openai.router,
+    traces.router,
+    usage.router,
 )
 
 _PROBLEM = {"model": ProblemDetails, "description": "What was expected, what came, and what to do."}
@@ -90,7 +101,8 @@ def create_app(settings: WorkshopSettings) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         workshop.start()
         try:
-            yield
+            async with workshop.gateway.connected():
+                yield
         finally:
             workshop.stop()
 
@@ -120,6 +132,7 @@ def create_app(settings: WorkshopSettings) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=2000)
     app.add_middleware(Doors, names=(*settings.names, settings.host))
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Measuring, metrics=workshop.metrics)
     app.add_middleware(Requests)
     return app
 

@@ -16,8 +16,10 @@ from glassbox.workshop.accounts.login_limits import LoginLimits
 from glassbox.workshop.accounts.sessions import Sessions
 from glassbox.workshop.accounts.users import Users
 from glassbox.workshop.database import Database
+from glassbox.workshop.gateway.gateway import Gateway
 from glassbox.workshop.live.run_curves import RunCurves
 from glassbox.workshop.live.watching import Watching
+from glassbox.workshop.metrics import Metrics
 from glassbox.workshop.resources import Resources
 from glassbox.workshop.settings import DATABASE_VARIABLE, WorkshopSettings
 from glassbox.workshop.tokenizer_cache import TokenizerCache
@@ -43,6 +45,9 @@ class Workshop:
         self.keys = ApiKeys(self.database)
         self.links = Links(self.database)
         self.audit = Audit(self.database)
+        self.metrics = Metrics()
+        self.metrics.watch_jobs(self.database)
+        self.gateway = Gateway(self.database, self.workspace, self.metrics)
         self.watching = Watching()
         self.run_curves = RunCurves()
         self.tokenizers = TokenizerCache()
@@ -64,11 +69,13 @@ class Workshop:
 
     def start(self) -> None:
         """Begin to look after runs and models."""
+        self.gateway.start()
         self.uploads.start()
         self.resources.start()
 
     def stop(self) -> None:
-        """Let go of everything; runs go on by themselves."""
+        """Let go of everything; runs go on by themselves, the processes of models end."""
+        self.gateway.stop()
         self.uploads.stop()
         self.resources.stop()
         self.database.close()

@@ -24,6 +24,7 @@ PARTS = ("She", " sells", " sea", " shells")
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     model = ""
+    key_variable = "GLASSBOX_SERVING_KEY"
     given_up: ClassVar[list[str]] = []
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -53,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
         told = json.dumps(asked.get("messages", asked.get("prompt", "")))
-        if self.headers["authorization"] != f"Bearer {os.environ['GLASSBOX_SERVING_KEY']}":
+        if self.headers["authorization"] != f"Bearer {os.environ[self.key_variable]}":
             self._whole(401, {"error": {"message": "wrong key", "type": "invalid_request_error"}})
         elif "die at once" in told:
             os.kill(os.getpid(), signal.SIGKILL)
