@@ -142,6 +142,15 @@ def _download(people: People) -> Example:
     return Example(parameters={"run_id": run.id})
 
 
+def _download(people: People) -> Example:
+    """A run of the member's that wrote something to be fetched."""
+    place = people.workshop.workspace.folder / "downloads" / "example" / "model"
+    place.mkdir(parents=True, exist_ok=True)
+    run = people.workshop.workspace.runs.create("export-model", name="example", settings={"to": str(place)}, inputs={})
+    seen_by(people, "member").claim("run", run.id)
+    return Example(parameters={"run_id": run.id})
+
+
 def _upload(people: People, received: bytes = b"a text") -> str:
     """An upload of the member that will have six bytes."""
     uploads = people.workshop.uploads
@@ -254,6 +263,7 @@ EXAMPLES: dict[str, Callable[[People], Example]] = {
     "POST /api/keys": lambda _: Example(json={"name": "notebook"}),
     "POST /api/uploads": lambda _: Example(headers={"Upload-Length": "6"}),
     "PATCH /api/uploads/{upload_id}": _go_on_with_upload,
+    "GET /api/runs/{run_id}/download": _download,
     "GET /api/runs/{run_id}/download": _download,
     "POST /api/people": lambda people: Example(json={"name": _a_new_name(people)}),
     "PATCH /api/people/{person_id}": lambda _: Example(json={"role": "member"}),

@@ -14,11 +14,9 @@ from pathlib import Path
 from glassbox.errors import BadInput
 from glassbox.stages.local_paths import DOWNLOAD, UPLOAD, Access, Places
 from glassbox.workshop.access.visible import Visible
+from glassbox.workshop.uploads import downloads
 from glassbox.workshop.uploads.uploads import Uploads
 from glassbox.workspace.names import check_name, shown
-
-DOWNLOADS = "downloads"
-"""The folder of the workspace in which what was written to be fetched lies: downloads/<token>/<name>."""
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -29,7 +27,7 @@ class ClientPlaces(Places):
     def __init__(self, seen: Visible, uploads: Uploads) -> None:
         self._seen = seen
         self._uploads = uploads
-        self._downloads = seen.workspace.folder / DOWNLOADS
+        self._downloads = seen.workspace.folder / downloads.FOLDER
 
     def to_read(self, upload: str) -> Path:
         """Raises BadInput for an upload that isn't there, isn't theirs to see, or isn't whole yet."""
@@ -39,6 +37,7 @@ class ClientPlaces(Places):
 
     def to_write(self, name: str) -> Path:
         """A place of its own for each; the name is kept, and is the download's name later. Raises BadInput."""
+        downloads.sweep(self._downloads)
         return self._downloads / secrets.token_hex(16) / check_name(name)
 
     def reference(self, path: Path, access: Access) -> str:
