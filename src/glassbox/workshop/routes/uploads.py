@@ -31,6 +31,7 @@ from glassbox.workshop.uploads import tus
 from glassbox.workshop.uploads.check_process import CheckRequest
 from glassbox.workshop.uploads.incoming import ALGORITHMS, Checksum, Incoming
 from glassbox.workshop.uploads.uploads import Upload, Uploads
+from glassbox.workspace import Run, Workspace
 
 router = APIRouter(tags=["Uploads"])
 
@@ -186,7 +187,7 @@ def delete_upload(
         return refused
     upload = _own(workshop.uploads, seen, upload_id)
     if upload.file is not None:
-        _refuse_while_needed(workshop.uploads, upload)
+        _refuse_while_needed(workshop.uploads, upload, seen)
     workshop.uploads.delete(upload_id)
     return tus.answer(HTTPStatus.NO_CONTENT, {})
 
@@ -227,9 +228,20 @@ def preview_upload(
         return workshop.uploads.checker.check(reading)
 
 
-def _refuse_while_needed(uploads: Uploads, upload: Upload) -> None:
-    if runs := uploads.needed_by(upload):
-        raise Conflict(f"The upload is to be read by {', '.join(runs[:5])}.", "Wait for it, or cancel it first.")
+def _refuse_while_needed(uploads: Uploads, upload: Upload, seen: Seen) -> None:
+    """Raises Conflict that names the runs they may see."""
+    needed_by = [run for run in uploads.needed_by(upload) if not _is_over(seen.workspace, run)]
+    if needed_by:
+        named = ", ".join(run for run in needed_by[:5] if seen.sees("run", run)) or "a run of somebody else"
+        raise Conflict(f"The upload is to be read by {named}.", "Wait until that is over, or cancel it first.")
+
+
+def _is_over(workspace: Workspace, run: str) -> bool:
+    """What the queue learns a moment later. A run that isn't there yet is about to begin."""
+    try:
+        return Run.read(workspace.runs.folder / run).state in ("finished", "failed", "cancelled")
+    except BadInput:
+        return False
 
 
 def _own(uploads: Uploads, seen: Seen, upload_id: str) -> Upload:
