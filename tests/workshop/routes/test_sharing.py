@@ -32,8 +32,8 @@ def test_a_link_shows_a_run_and_its_curves_to_whoever_holds_it(people: People):
     assert (shown["kind"], shown["id"], shown["state"]) == ("run", run.id, "queued")
     assert "settings" not in shown
     curves = stranger.get(f"{place}/curves").json()["curves"]
-    assert curves["loss"] == [[0, 4.0], [1, 3.0], [2, 2.0]]
-    assert curves["broken"] == [[0, None], [1, None], [2, None]]
+    assert curves["loss"] == {"steps": [0, 1, 2], "values": [4.0, 3.0, 2.0], "points": 3}
+    assert curves["broken"]["values"] == [None, None, None]
 
 
 def test_a_link_shows_an_artifact_by_its_numbers(people: People):

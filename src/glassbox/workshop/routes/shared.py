@@ -5,7 +5,6 @@ Settings aren't told, because they may hold texts and paths; of what an artifact
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -16,6 +15,7 @@ from glassbox.errors import BadInput
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.accounts.links import Link
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.routes.live import Curves, curve_points
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 from glassbox.workspace import Artifact, Run
 from glassbox.workspace.curves import thinned
@@ -55,12 +55,6 @@ class SharedArtifact(BaseModel):
     facts: dict[str, float] = Field(description="Its numbers.", examples=[{"documents": 120}])
 
 
-class SharedCurves(BaseModel):
-    """The metrics of a run over its steps: (step, value), in few points that lose no extreme; null isn't a number."""
-
-    curves: dict[str, list[tuple[int, float | None]]] = Field(examples=[{"loss": [[0, 4.2], [10, 3.1]]}])
-
-
 @router.get("", summary="Look at what a link leads to")
 @allows("everyone")
 def get_shared(secret: Secret, workshop: CurrentWorkshop) -> SharedRun | SharedArtifact:
@@ -84,16 +78,11 @@ def get_shared(secret: Secret, workshop: CurrentWorkshop) -> SharedRun | SharedA
 
 @router.get("/curves", summary="Look at the curves of a shared run")
 @allows("everyone")
-def get_shared_curves(secret: Secret, workshop: CurrentWorkshop) -> SharedCurves:
+def get_shared_curves(secret: Secret, workshop: CurrentWorkshop) -> Curves:
     """Every metric of the run that the link leads to; none for an artifact."""
     link = _followed(workshop, secret)
     found = workshop.run_curves.of(_run(workshop, link).folder) if link.kind == "run" else {}
-    return SharedCurves(
-        curves={
-            name: [(step, value if math.isfinite(value) else None) for step, value in thinned(curve, _POINTS)]
-            for name, curve in found.items()
-        }
-    )
+    return Curves(curves={name: curve_points(thinned(curve, _POINTS), len(curve)) for name, curve in found.items()})
 
 
 def _followed(workshop: Workshop, secret: str) -> Link:
