@@ -4,6 +4,7 @@ import errno
 import math
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,23 @@ def test_of_a_mixture_of_experts_each_window_tells_how_evenly_they_are_visited(s
     told = listener.series("expert_balance")
     assert [number for number, _ in told] == [5, 10]
     assert all(1.9 < balance < 4 for _, balance in told)
+
+
+def test_waiting_for_the_answer_whether_to_stop_is_no_part_of_training_time(
+    shards: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited, clock = [0.0], time.perf_counter
+
+    class Pausing(Listener):
+        @property
+        def stop_requested(self) -> bool:
+            waited[0] += 10_000
+            return False
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + waited[0])
+    outcome = make_loop(shards, tmp_path, plan=Plan(5, log_every=5), listener=Pausing()).run()
+    assert waited == [50_000]
+    assert outcome.seconds < 10_000
 
 
 def test_each_window_tells_its_mean_and_what_it_cost(shards: Shards, tmp_path: Path) -> None:

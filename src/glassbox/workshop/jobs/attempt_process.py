@@ -59,13 +59,20 @@ def main(given: list[str] | None = None) -> int:
     parser.add_argument("--from-checkpoint", type=int)
     chosen = parser.parse_args(given)
 
+    from glassbox.workshop.jobs.output_limit import OutputLimit
     from glassbox.workspace import Workspace
 
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    workspace = Workspace(chosen.workspace)
-    if rank > 0:
-        return _follow(workspace, chosen.run, rank, world_size, chosen.from_checkpoint)
-    code = _hold(workspace, chosen.run, chosen.attempt, world_size, chosen.from_checkpoint)
+    try:
+        workspace = Workspace(chosen.workspace)
+        folder = workspace.runs.folder_of(chosen.run)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return ExitCode.NOT_BEGUN
+    with OutputLimit(output_file(folder, chosen.attempt)):
+        if rank > 0:
+            return _follow(workspace, chosen.run, rank, world_size, chosen.from_checkpoint)
+        code = _hold(workspace, chosen.run, chosen.attempt, world_size, chosen.from_checkpoint)
     orderly = code in (ExitCode.INTERRUPTED, ExitCode.CANCELLED)
     return ExitCode.FINISHED if world_size > 1 and orderly else code
 
@@ -73,12 +80,9 @@ def main(given: list[str] | None = None) -> int:
 def _hold(workspace: Workspace, run: str, attempt: int, world_size: int, from_checkpoint: int | None) -> int:
     """Be the process that holds the run."""
     from glassbox.stages.execution import StageFault, resume
-    from glassbox.workshop.jobs.output_limit import OutputLimit
 
-    limit = OutputLimit(output_file(workspace.runs.folder_of(run), attempt))
     try:
-        with limit:
-            outcome = resume(workspace, run, from_checkpoint=from_checkpoint, attempt=attempt, world_size=world_size)
+        outcome = resume(workspace, run, from_checkpoint=from_checkpoint, attempt=attempt, world_size=world_size)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except StageFault as fault:
@@ -96,11 +100,11 @@ def _failed(workspace: Workspace, run_id: str, attempt: int, error: BadInput) ->
     """Nobody reads what this process says: a run that can't even begin must say so in its folder."""
     from glassbox.workspace.run import Problem
 
-    run = workspace.runs.get(run_id)
-    holder = run.status.process
-    if run.status.attempt == attempt and holder is not None and holder.pid == os.getpid():
-        return ExitCode.FAILED  # it has said so itself
     try:
+        run = workspace.runs.get(run_id)
+        holder = run.status.process
+        if run.status.attempt == attempt and holder is not None and holder.pid == os.getpid():
+            return ExitCode.FAILED  # it has said so itself
         workspace.runs.begin(run, attempt).end("failed", problem=Problem(problem=error.problem, remedy=error.remedy))
     except BadInput:
         return ExitCode.NOT_BEGUN

@@ -127,7 +127,7 @@ def test_two_processes_on_the_cluster_learn_what_one_learns(
         assert losses(run)[step] == pytest.approx(loss, abs=1e-4)
 
 
-def test_when_one_of_two_processes_is_killed_the_run_fails_clearly_and_the_job_ends(
+def test_when_the_first_of_two_processes_is_killed_the_other_ends_too_and_the_run_can_be_resumed(
     launcher: RayLauncher, order: Order, workspace: Workspace
 ) -> None:
     endless = {"steps": 200_000, "evaluate_every": 0, "sample_every": 0, "checkpoint_every": 20}
@@ -137,18 +137,10 @@ def test_when_one_of_two_processes_is_killed_the_run_fails_clearly_and_the_job_e
     assert launcher.look(handle) == Condition("alive"), output_file(run.folder, 1).read_text()
     holder = workspace.runs.get(run.id).status.process
     assert holder is not None
-    others = [
-        process
-        for process in bearers(handle.order.token)
-        if process.pid != holder.pid and any("Member" in word for word in process.cmdline())
-    ]
-    assert len(others) == 1
-    others[0].kill()
-    failed = at_its_end(launcher, handle, workspace, 60)
-    assert failed.state == "failed"
-    assert failed.status.problem is not None
-    assert "lost another one of this run" in failed.status.problem.problem
+    psutil.Process(holder.pid).kill()
+    assert at_its_end(launcher, handle, workspace, 60).state == "interrupted"
     wait_until(lambda: not list(bearers(handle.order.token)))
+    assert "Process 1: Process 1 of 0 to 1 lost another one" in output_file(run.folder, 1).read_text()
 
 
 def test_it_listens_on_loopback_alone_and_takes_nothing_without_its_token(cluster: LocalRayCluster) -> None:
