@@ -168,6 +168,7 @@ class Stage:
 
     parallel: several processes can share the work of one run; then each of them calls `run` (docs/parallel.md).
     needs: what a run with these settings and inputs will take; cheap, before anything is computed.
+    may_differ: settings in which a run that goes on from another run's checkpoint may differ from that run.
     """
 
     settings: type[StageSettings]
@@ -176,6 +177,7 @@ class Stage:
     makes: Mapping[str, Slot] = field(default_factory=dict[str, Slot])
     parallel: bool = False
     needs: Callable[[Any, Mapping[str, Artifact]], Needs] = _modest
+    may_differ: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,8 +22,9 @@ from pydantic.fields import FieldInfo
 
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, count_flops, count_memory, count_parameters, described
-from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.interface import Context, Needs, Slot, Stage, StageSettings
 from glassbox.stages.local_paths import ModelName
+from glassbox.workspace.artifact import Artifact
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +46,15 @@ DEFAULT_SECONDS = 180.0
 SUSTAINED = 0.5  # of what large matrices reach, in a whole step (see recipe.py)
 SHARE_MEASURED = 0.03  # of the time that a run is given, to find out how many steps that is; at most:
 LONGEST_MEASURED = 5.0  # seconds
+MEMORY_OF_PYTORCH = 600_000_000  # bytes, before it has a model
+MEMORY_OF_A_RECIPE = 2_000_000_000  # bytes, for a model that isn't chosen yet when the run is asked for
+MAY_DIFFER = frozenset(
+    {
+        "steps", "learning_rate", "schedule", "warmup", "decay", "weight_decay", "clip", "dropout", "patience",
+        "evaluate_every", "evaluation_tokens", "sample_every", "sample_tokens", "checkpoint_every", "keep_checkpoints",
+    }
+)  # fmt: skip
+"""What a checkpoint's weights and optimiser state don't depend on: a fork may choose it anew."""
 NOT_CHOSEN_HERE = {"kind", "head", "classes", "encoder_layers", "vocabulary_size", "experts", "rotary_scaling"}
 
 
@@ -159,7 +169,7 @@ def _planned(
 
     decided = context.checkpoints / DECISIONS_FILE
     if group.agreed(decided.exists()):
-        decisions = Decisions.load(decided)
+        decisions = Decisions.load(decided).changed(settings.model_dump(include=set(MAY_DIFFER), exclude_none=True))
         device = _device(decisions.device)
         if decisions.processes != group.world_size:
             context.log(
@@ -417,9 +427,9 @@ class _Pretraining:
         """What a checkpoint must have in common with the run that goes on from it."""
         decided = {name: getattr(decisions, name) for name in ("threads", "precision", "micro_batch")}
         return {
-            **self.settings.model_dump(mode="json"),
+            **self.settings.model_dump(mode="json", exclude={*MAY_DIFFER, "seconds"}),
             **self.inputs.identity,
-            "decided": decided | {"steps": decisions.plan.steps},
+            "decided": decided,
         }
 
     def _step(
@@ -527,8 +537,24 @@ def _result(outcome: Outcome) -> dict[str, object]:
     }
 
 
+def needs(settings: Settings, inputs: Mapping[str, Artifact]) -> Needs:
+    """Predicted from the model's description where it is known, and from its batch."""
+    gpu = {"cpu": "never", "cuda": "always"}.get(settings.device, "if there is one")
+    memory, batch = MEMORY_OF_A_RECIPE, settings.micro_batch or settings.batch_size
+    if settings.preset and batch:
+        facts = inputs["tokenizer"].manifest.facts
+        changes = settings.model.model_dump(exclude_none=True)
+        if isinstance(size := facts.get("vocabulary_size"), int):
+            changes["vocabulary_size"] = size
+        spec = described(settings.preset).replace(**changes)
+        memory = MEMORY_OF_PYTORCH + int(count_memory(spec, batch=batch).process)
+    return Needs(settings.threads, memory, gpu)  # pyright: ignore[reportArgumentType]  (one of the three)
+
+
 STAGE = Stage(
     settings=Settings,
+    needs=needs,
+    may_differ=MAY_DIFFER | {"seconds"},
     takes={
         "shards": Slot("shards", "the token ids to learn from"),
         "tokenizer": Slot("tokenizer", "the tokenizer that made them; the model keeps a copy"),

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,12 @@ class Decisions:
         """Raises TypeError, KeyError or BadInput for what `as_json` didn't give."""
         choices, plan, pace = Choices.from_json(fields["choices"]), Plan(**fields["plan"]), Pace(**fields["pace"])
         return cls(**{**fields, "choices": choices, "plan": plan, "pace": pace})
+
+    def changed(self, chosen: Mapping[str, Any]) -> Decisions:
+        """The same with what a person chose, by the fields' names; what isn't decided here is passed over."""
+        plan = {name: value for name, value in chosen.items() if name in Plan.__dataclass_fields__}
+        choices = {name: value for name, value in chosen.items() if name in Choices.__dataclass_fields__}
+        return replace(self, plan=replace(self.plan, **plan), choices=replace(self.choices, **choices))
 
     def save(self, file: Path) -> None:
         """Raises OSError."""
