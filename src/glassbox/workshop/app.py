@@ -44,10 +44,13 @@ from glassbox.workshop.routes import (
     prices,
     profile,
     resources,
+    run_actions,
+    runs,
     sessions,
     shared,
     sharing,
     specs,
+    stages,
     tensors,
     tokenizer_measures,
     tokenizers,
@@ -55,6 +58,7 @@ from glassbox.workshop.routes import (
     uploads,
     usage,
 )
+from glassbox.workshop.routes.stage_operations import with_operations_of_stages
 from glassbox.workshop.settings import WorkshopSettings
 from glassbox.workshop.state import Workshop
 
@@ -67,6 +71,9 @@ ROUTERS = (
     keys.router,
     people.router,
     audit.router,
+    stages.router,
+    runs.router,
+    run_actions.router,
     live.router,
     comparison.router,
     sharing.router,
@@ -126,6 +133,7 @@ def create_app(settings: WorkshopSettings) -> FastAPI:
     tell_problems(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.openapi = with_operations_of_stages(app.openapi)
     documentation.describe(app)
     # The last one added is the first to see a request.
     app.add_middleware(Sizes)

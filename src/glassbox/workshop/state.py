@@ -17,6 +17,10 @@ from glassbox.workshop.accounts.sessions import Sessions
 from glassbox.workshop.accounts.users import Users
 from glassbox.workshop.database import Database
 from glassbox.workshop.gateway.gateway import Gateway
+from glassbox.workshop.jobs.executor import Executor
+from glassbox.workshop.jobs.launchers.catalogue import all_launchers
+from glassbox.workshop.jobs.scheduler import Scheduler
+from glassbox.workshop.jobs.slots import Slots, gpu_numbers, machine_memory
 from glassbox.workshop.live.run_curves import RunCurves
 from glassbox.workshop.live.watching import Watching
 from glassbox.workshop.metrics import Metrics
@@ -54,6 +58,10 @@ class Workshop:
         self.uploads = Uploads(self.workspace.folder / "uploads", self.database)
         self.turns = Turns(at_once=max(1, settings.threads // 2))
         self.resources = Resources(self.workspace.folder)
+        slots = Slots(settings.threads, settings.memory or machine_memory(), gpu_numbers(settings.gpus))
+        launchers = all_launchers(self.workspace.folder, cpus=slots.threads, gpus=len(slots.gpus))
+        self.executor = Executor(self.workspace, self.database, launchers, slots)
+        self.scheduler = Scheduler(self.executor)
         if settings.people == "one":
             if not settings.is_loopback:
                 raise BadInput(
@@ -69,12 +77,14 @@ class Workshop:
 
     def start(self) -> None:
         """Begin to look after runs and models."""
+        self.scheduler.start()
         self.gateway.start()
         self.uploads.start()
         self.resources.start()
 
     def stop(self) -> None:
         """Let go of everything; runs go on by themselves, the processes of models end."""
+        self.scheduler.stop()
         self.gateway.stop()
         self.uploads.stop()
         self.resources.stop()

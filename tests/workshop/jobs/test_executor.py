@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import GB, Servers
+from pretend_servers import GB, Servers
 from pretending import PretendProcess
 
 from glassbox.errors import BadInput

@@ -58,8 +58,10 @@ class Executor:
         self.slots = slots
         self.queue = Queue(database, holder or Process.current(), slots, lease)
         self.something_to_do = threading.Event()
+        self._launchers = launchers
         self._attendant = Attendant(workspace, self.queue, launchers)
         self._lock = threading.Lock()  # one look at a job at a time
+        self._starting: set[str] = set()  # runs whose processes this server is starting; that may take a while
 
     def submit(self, job: JobRow) -> JobRow:
         """Take a new run into the queue; gives the job that has its key already, if there is one.
@@ -115,11 +117,34 @@ class Executor:
         if not self.want(run, "cancel"):
             self.workspace.runs.cancel(run)
 
+    def close(self) -> None:
+        """The server ends: leave all jobs to whoever comes next. Their runs go on by themselves."""
+        try:
+            self.queue.release()
+        except DatabaseAway:
+            _log.warning("the database is away; the leases run out by themselves")
+        for launcher in self._launchers.values():
+            launcher.close()
+
     def settle(self, run: str) -> None:
         """Do now what is to be done about one run, if this server looks after it."""
         with self._lock:
             for job in self.queue.take(run):
                 self._attend(job)
+
+    def settled(self, run: str, seconds: float) -> Check:
+        """How it is once all that is due was done about it.
+
+        A run that is over, and whose processes are about to end, is waited for so long. Raises BadInput if there is no
+        such run.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            self.settle(run)
+            now = self.check(run)
+            if now.state not in AT_REST or not is_live(now.job) or time.monotonic() >= deadline:
+                return now
+            time.sleep(_POLL)
 
     def recover(self) -> None:
         """What a server does first: look after all that lives on, goes on, or was left between two steps."""
@@ -137,20 +162,31 @@ class Executor:
             return
         with self._lock:
             placement = self.queue.place_next(self._new_order)
+            self._starting |= {job.run for job, _ in placement.ordered}
+        try:
             for job, order in placement.ordered:
-                try:
-                    self._attendant.started(job, order)
-                except DatabaseAway:
-                    raise
-                except Exception:
-                    _log.exception("starting the run %s went wrong", job.run)
+                self._start(job, order)
+        finally:
+            self._starting.clear()
         for run in placement.unparked:
             self.settle(run)
+
+    def _start(self, job: JobRow, order: AttemptOrder) -> None:
+        try:
+            self._attendant.started(job, order)
+        except DatabaseAway:
+            raise
+        except Exception:
+            _log.exception("starting the run %s went wrong", job.run)
+        finally:
+            self._starting.discard(job.run)
 
     def _new_order(self, job: JobRow, gpus: tuple[int, ...]) -> AttemptOrder | None:
         return self._attendant.new_order(job, gpus, secrets.token_hex(16))
 
     def _attend(self, job: JobRow) -> None:
+        if job.run in self._starting:
+            return
         try:
             self._attendant.attend(job)
         except DatabaseAway:

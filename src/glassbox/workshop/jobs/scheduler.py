@@ -35,10 +35,7 @@ class Scheduler:
         self._over.set()
         self._executor.something_to_do.set()
         self._thread.join()
-        try:
-            self._executor.queue.release()
-        except DatabaseAway:
-            _log.warning("the database is away; the leases run out by themselves")
+        self._executor.close()
 
     def _work(self) -> None:
         while not self._over.is_set():

@@ -37,12 +37,19 @@ class Schedule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    priority: int = Field(0, ge=-1000, le=1000, description="Higher goes first; among equals who waited longest.")
+    priority: int = Field(
+        default=0, ge=-1000, le=1000, description="Higher goes first; among equals who waited longest."
+    )
     resources: Resources = Field(default_factory=Resources, description="CPU threads, memory and GPUs.")
-    launcher: LauncherName = Field("local", description="local: one process; torchrun: several; ray: on a cluster.")
-    processes: int = Field(1, ge=1, le=256, description="Processes that share the work, where the stage can.")
+    launcher: LauncherName = Field(
+        default="local", description="local: one process; torchrun: several; ray: on a cluster."
+    )
+    processes: int = Field(default=1, ge=1, le=256, description="Processes that share the work, where the stage can.")
     retries: int = Field(
-        RETRIES, ge=0, le=1000, description="How often it goes on by itself after kills without a checkpoint between."
+        default=RETRIES,
+        ge=0,
+        le=1000,
+        description="How often it goes on by itself after kills without a checkpoint between.",
     )
 
 
