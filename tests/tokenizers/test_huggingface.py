@@ -187,3 +187,39 @@ def test_a_damaged_or_hostile_file_is_bad_input(tmp_path: Path, damage: dict[str
     (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "1.0", **damage}))
     with pytest.raises(BadInput, match=r"tokenizer\.json"):
         load(tmp_path)
+
+
+def sentence_pieces() -> Tokenizer:
+    """As Llama 2's: words begin with a mark, which is a space but at the beginning of a text; bytes for the rest."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    every_byte = [f"<0x{byte:02X}>" for byte in range(256)]
+    tokenizer.train_from_iterator(["the cat sat on the mat, the cat "] * 9, trainers.BpeTrainer(
+        vocab_size=330, special_tokens=["</s>", *every_byte], show_progress=False,
+    ))  # fmt: skip
+    content = json.loads(tokenizer.to_str())
+    content["added_tokens"] = content["added_tokens"][:1]  # bytes are tokens of the vocabulary
+    return Tokenizer.from_str(json.dumps(content))
+
+
+@given(before=texts().filter(bool), after=texts())
+def test_what_tokens_add_to_a_text_one_by_one_is_what_they_add_together(before: str, after: str) -> None:
+    ours = HuggingFaceTokenizer(sentence_pieces().to_str())
+    first, then = ours.encode("the " + before), ours.encode(after)
+    added = b"".join(map(ours.continuing_bytes, then))
+    assert (ours.decode(first).encode() + added).decode(errors="replace") == ours.decode([*first, *then])
+
+
+def test_a_word_in_the_middle_of_a_text_brings_its_space_and_byte_level_tokens_are_as_they_are() -> None:
+    ours = HuggingFaceTokenizer(sentence_pieces().to_str())
+    ids = ours.encode("the cat")
+    assert b"".join(map(ours.continuing_bytes, ids)) == b" the cat"
+    assert ours.continuing_bytes(0) == b"</s>"
+    byte_level = HuggingFaceTokenizer(llama3().to_str())
+    for token in range(byte_level.vocabulary_size):
+        assert byte_level.continuing_bytes(token) == byte_level.token_bytes(token)
+    with pytest.raises(BadInput, match="isn't in this tokenizer"):
+        ours.continuing_bytes(10_000)

@@ -10,12 +10,12 @@ from glassbox.tokenizers import Tokenizer
 
 
 def spelled(tokenizer: Tokenizer, token: int) -> bytes:
-    """The bytes that an id of a model stands for: none where the model knows more ids than its tokenizer.
+    """The bytes that an id adds to a text: none where the model knows more ids than its tokenizer.
 
     Many published models have their vocabulary filled up to a round number; nothing keeps them from drawing such an id.
     """
     try:
-        return tokenizer.token_bytes(token)
+        return tokenizer.continuing_bytes(token)
     except BadInput:
         return b""
 

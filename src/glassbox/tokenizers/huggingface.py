@@ -51,6 +51,7 @@ class HuggingFaceTokenizer(Tokenizer):
         self.end_of_text = next(known, None)
         with _told_as_bad_input(f"{source} can't encode a letter"):
             self.beginning = _beginning(self._library)
+        self._continuing: dict[int, bytes] = {}
         self._decoders = set(_types(json.loads(content).get("decoder")))
 
     @classmethod
@@ -113,9 +114,23 @@ class HuggingFaceTokenizer(Tokenizer):
         spelling = self._spelling_of[token]
         if "ByteLevel" in self._decoders:
             return from_symbols(spelling)
-        if "ByteFallback" in self._decoders and spelling.startswith("<0x"):
+        if "ByteFallback" in self._decoders and _is_byte(spelling):
             return bytes([int(spelling[3:-1], 16)])
         return self._library.decode([token], skip_special_tokens=False).encode()
+
+    def continuing_bytes(self, token: int) -> bytes:
+        """SentencePiece and WordPiece mark where words begin, and drop the space before the first word of a text."""
+        if token not in self._continuing:
+            self._continuing[token] = self._behind_itself(token)
+        return self._continuing[token]
+
+    def _behind_itself(self, token: int) -> bytes:
+        """What a second token of the same id adds to the text of the first."""
+        alone = self.token_bytes(token)
+        if "ByteLevel" in self._decoders or ("ByteFallback" in self._decoders and _is_byte(self._spelling_of[token])):
+            return alone
+        first, both = (self._library.decode([token] * count, skip_special_tokens=False).encode() for count in (1, 2))
+        return both[len(first) :] if both.startswith(first) else alone
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         ids = list(ids)
@@ -139,6 +154,11 @@ def _read(content: str) -> tokenizers.Tokenizer:
     library.no_truncation()
     library.no_padding()
     return library
+
+
+def _is_byte(spelling: str) -> bool:
+    """Is this a byte's spelling in SentencePiece, such as <0xE2>?"""
+    return spelling.startswith("<0x")
 
 
 def _beginning(library: tokenizers.Tokenizer) -> tuple[int, ...]:

@@ -51,6 +51,13 @@ class Tokenizer(ABC):
     def token_bytes(self, token: int) -> bytes:
         """The bytes of one id; a special token stands for its spelling. Raises BadInput for an unknown id."""
 
+    def continuing_bytes(self, token: int) -> bytes:
+        """What one id adds to a text that stands before it, for whoever shows an answer while it is being written.
+
+        The same as `token_bytes`, but for kinds that drop a space where a text begins. Raises BadInput as it does.
+        """
+        return self.token_bytes(token)
+
     @abstractmethod
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The bytes that the ids stand for, exactly. Raises BadInput for an unknown id."""
