@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,6 +45,8 @@ def command(
 ) -> None:
     """Serve a model over HTTP: chat, completions and embeddings as OpenAI's API has them, and what it computes."""
     from glassbox.serving.server import ServerSettings, serve
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def ready(served: ServedModel, address: str) -> None:
         if as_json:

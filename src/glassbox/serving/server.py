@@ -25,6 +25,7 @@ from glassbox.serving.guard import is_loopback
 from glassbox.serving.served_model import ServedModel, find
 from glassbox.serving.service import Service
 from glassbox.workspace import atomic
+from glassbox.workspace.faults import disk_faults_as_bad_input
 
 DRAINING = 10  # seconds that running answers have when the process is told to end
 WAITING = 256  # prompts that may wait for a row
@@ -80,7 +81,7 @@ def serve(settings: ServerSettings, ready: Callable[[ServedModel, str], None]) -
         def answers() -> None:
             if settings.ready_file is not None:
                 told = json.dumps({"port": listener.getsockname()[1], "pid": os.getpid()})
-                atomic.write_file(settings.ready_file, told.encode())
+                _tell(settings.ready_file, told)
             ready(model, address)
 
         config = uvicorn.Config(
@@ -95,6 +96,8 @@ def serve(settings: ServerSettings, ready: Callable[[ServedModel, str], None]) -
         )
         server = _Server(config, answers)
         server.run(sockets=[listener])
+        if server.fault is not None:
+            raise server.fault
 
 
 class _Server(uvicorn.Server):
@@ -102,11 +105,15 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, answers: Callable[[], None]) -> None:
         super().__init__(config)
+        self.fault: BadInput | None = None
         self._answers = answers
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._answers()
+        try:
+            self._answers()
+        except BadInput as fault:  # nobody would find it: it ends in order, and says why
+            self.fault, self.should_exit = fault, True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:  # pyright: ignore[reportIncompatibleMethodOverride]  (wider than needed)
@@ -118,6 +125,14 @@ class _Server(uvicorn.Server):
         finally:
             for one, handler in before.items():
                 signal.signal(one, handler)
+
+
+def _tell(ready_file: Path, told: str) -> None:
+    try:
+        with disk_faults_as_bad_input(ready_file):
+            atomic.write_file(ready_file, told.encode())
+    except OSError as error:
+        raise BadInput(f"{ready_file} can't be written: {error.strerror}.", "Choose another --ready-file.") from None
 
 
 def _check_key(settings: ServerSettings, *, local: bool) -> None:

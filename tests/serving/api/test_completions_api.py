@@ -115,10 +115,12 @@ def test_an_echoed_stream_says_what_the_whole_answer_says(client: openai.OpenAI)
         ({"prompt": ["a"] * 100, "n": 2}, "n"),
         ({"suffix": "end"}, "suffix"),
         ({"logprobs": 21}, "logprobs"),
+        ({"top_p": 1e-12}, None),
+        ({"prompt": "sea " * 2000}, "prompt"),
     ],
 )
 def test_what_cannot_be_completed_is_refused_by_the_name_of_its_field(
-    client: openai.OpenAI, wrong: dict[str, Any], param: str
+    client: openai.OpenAI, wrong: dict[str, Any], param: str | None
 ):
     with pytest.raises(openai.BadRequestError) as raised:
         client.completions.create(**{"model": "shells", "prompt": "a"} | wrong)

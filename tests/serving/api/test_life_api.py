@@ -173,3 +173,9 @@ def test_what_cannot_be_served_is_told_before_a_model_is_loaded(
     told = capsys.readouterr().err
     assert "fault of its own" not in told
     assert re.search(said, told), told
+
+
+def test_a_ready_file_that_cannot_be_written_is_told(model_folder: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["--port", "0", "--ready-file", str(model_folder / "nowhere" / "ready")]
+    assert run(["serve-model", str(model_folder), *arguments]) == 2
+    assert "nowhere" in capsys.readouterr().err
