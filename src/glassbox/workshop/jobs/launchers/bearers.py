@@ -25,21 +25,34 @@ def bearers(token: str) -> Iterator[psutil.Process]:
 
     for process in psutil.process_iter():
         try:
-            if process.environ().get(TOKEN_VARIABLE) == token and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(TOKEN_VARIABLE) == token and _lives(process):
                 yield process
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or somebody else's
 
 
 def kill_bearers(token: str) -> None:
-    """Kill them, and what they start meanwhile, until there are none."""
+    """Kill them, and what they start meanwhile, until all are gone."""
     import psutil
 
-    deadline = time.monotonic() + _KILLING
-    while (living := list(bearers(token))) and time.monotonic() < deadline:
-        for process in living:
+    deadline, killed = time.monotonic() + _KILLING, set[psutil.Process]()
+    while time.monotonic() < deadline:
+        killed |= set(bearers(token))
+        killed = {process for process in killed if _lives(process)}  # one that is about to end has no environment
+        if not killed:
+            return
+        for process in killed:
             try:
                 process.kill()  # it looks at the start time first
             except psutil.NoSuchProcess:
                 continue
         time.sleep(0.01)
+
+
+def _lives(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
