@@ -233,6 +233,8 @@ def test_gigabyte_lines_and_texts_are_refused_before_they_fill_the_memory(
     with pytest.raises(BadInput, match=r"many\.txt holds a text of more than 100 characters"):
         read(many)
     assert read(many, "lines") == ["short"] * 20
+    with pytest.raises(BadInput, match=r"The text in row 1 of long\.parquet has more than 100 bytes"):
+        read(put(tmp_path / "long.parquet", parquet(text=["x" * 101])))
 
 
 def test_a_large_csv_field_is_no_error(tmp_path: Path) -> None:

@@ -55,8 +55,9 @@ def read_texts(stream: BinaryIO, name: str, suffix: str, reading: Reading) -> It
     if reading.encoding != "utf-8" and suffix != ".parquet":
         stream = transcoded(stream, reading.encoding, name)
     if suffix in ROW_READERS:
-        rows = ROW_READERS[suffix](stream, name, reading.text_field)
-        texts = (text for row in rows for text in _cut(io.StringIO(row, newline="\n"), reading.cut, name))
+        texts = ROW_READERS[suffix](stream, name, reading.text_field)
+        if reading.cut != "whole":
+            texts = (text for row in texts for text in _cut(io.StringIO(row, newline="\n"), reading.cut, name))
     else:
         texts = _cut(_lines(stream, name), reading.cut, name)
     found = False
@@ -266,5 +267,6 @@ def _text_of(value: object, field: str, where: str) -> str:
             f"Text was expected in the field {field!r} of {where}, but it is a {type(value).__name__}.",
             "Name the field that holds the text with --text-field.",
         )
-    utf8_length(Document(value, where))
+    if utf8_length(Document(value, where)) > LARGEST_DOCUMENT:
+        raise BadInput(f"The text in {where} has more than {LARGEST_DOCUMENT:,} bytes.", "Cut it into several rows.")
     return value
