@@ -89,6 +89,7 @@ def _add(view: str, asks: type[TraceRequest], summary: str) -> None:
         return answer
 
     look.__name__ = f"trace_{view}"
+    look.__doc__ = f"{summary}. The list of views tells what each field means, and the names of all values."
     look.__annotations__["asked"] = asks
     route: Callable[..., Coroutine[Any, Any, Response]] = allows("member", noted=False)(look)
     router.add_api_route(f"/{view}", route, methods=["POST"], summary=summary, response_model=TraceNumbers)
