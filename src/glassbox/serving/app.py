@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
@@ -17,12 +16,11 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from glassbox.engines.values import value_shapes
 from glassbox.serving import chat_completions, completions, embeddings
 from glassbox.serving.guard import Guard
-from glassbox.serving.metrics import CONTENT_TYPE
+from glassbox.serving.metrics import CONTENT_TYPE, Counted
 from glassbox.serving.protocol.chat import ChatRequest
 from glassbox.serving.protocol.completions import CompletionRequest
 from glassbox.serving.protocol.embeddings import EmbeddingRequest
@@ -65,7 +63,7 @@ def create_app(service: Service, *, key: str | None, local: bool) -> Starlette:
             Route("/health", endpoints.health),
             Route("/metrics", endpoints.metrics),
         ],
-        middleware=[Middleware(_Counted, service=service), Middleware(Guard, key=key, local=local)],
+        middleware=[Middleware(Counted, metrics=service.metrics), Middleware(Guard, key=key, local=local)],
         exception_handlers={ApiError: _api_error, HTTPException: _http_error, Exception: _fault},
         lifespan=lifespan,
     )
@@ -148,37 +146,6 @@ async def _body(request: Request, kind: type[Body]) -> Body:
         return kind.model_validate_json(await request.body())
     except ValidationError as error:
         raise from_validation(error) from None
-
-
-class _Counted:
-    """Counts requests by their route and status, and times them."""
-
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app = app
-        self._metrics = service.metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        since, status = time.monotonic(), "gone"  # no answer began before the client went
-
-        async def seen(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = str(message["status"])
-            await send(message)
-
-        try:
-            await self._app(scope, receive, seen)
-        except Exception:
-            status = "500"
-            raise
-        finally:
-            route = scope.get("route")
-            endpoint = route.path if isinstance(route, Route) else "unknown"
-            self._metrics.requests.labels(endpoint, status).inc()
-            self._metrics.seconds.labels(endpoint).observe(time.monotonic() - since)
 
 
 async def _api_error(request: Request, error: Exception) -> Response:

@@ -36,7 +36,7 @@ async def answer(service: Service, asked: ChatRequest) -> Response:
     prompt = await service.encode(lambda: service.model.chat.prompt(messages), characters, "messages")
     service.check_room(prompt, "messages")
     decoding = _decoding(service, asked, len(prompt))
-    writing = Writing(batcher, service.metrics, [prompt], [decoding], asked.n, stream=asked.stream)
+    writing = Writing(batcher, service.metrics, [prompt], decoding, asked.n, stream=asked.stream)
     chat = _Chat(service, asked, len(prompt))
     if asked.stream:
         return EventStream(chat.events(writing))
@@ -95,10 +95,7 @@ class _Chat:
         with writing:
             roles = [self._chunk(index, Delta(role="assistant", content="")) for index in range(writing.answers)]
             async for batch in writing.batches():
-                by_answer: dict[int, list[Piece]] = {}
-                for number, piece in batch:
-                    by_answer.setdefault(number, []).append(piece)
-                chunks = [chunk for index, pieces in by_answer.items() for chunk in self._parts(index, pieces)]
+                chunks = [chunk for index, pieces in batch.items() for chunk in self._parts(index, pieces)]
                 parts, roles = [*roles, *chunks], []
                 if self._asked.continuous_usage:
                     for part in parts:

@@ -57,8 +57,8 @@ async def answer(service: Service, asked: CompletionRequest) -> Response:
         )
     except BadInput as error:
         raise from_bad_input(error) from None
-    rows, settings = [prompt.ids for prompt in prompts], [decoding] * len(prompts)
-    writing = Writing(batcher, service.metrics, rows, settings, asked.n, stream=asked.stream)
+    rows = [prompt.ids for prompt in prompts]
+    writing = Writing(batcher, service.metrics, rows, decoding, asked.n, stream=asked.stream)
     if asked.stream:
         return EventStream(task.events(writing))
     with writing:
@@ -148,11 +148,8 @@ class _Completions:
         with writing:
             begun: set[int] = set()
             async for batch in writing.batches():
-                by_answer: dict[int, list[Piece]] = {}
-                for number, piece in batch:
-                    by_answer.setdefault(number, []).append(piece)
                 parts: list[CompletionChoice] = []
-                for index, pieces in by_answer.items():
+                for index, pieces in batch.items():
                     echo = self._asked.echo and index not in begun
                     begun.add(index)
                     part = self._choice(index, pieces, echo=echo, finish=finish_reason(pieces[-1]))

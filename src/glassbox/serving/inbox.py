@@ -46,14 +46,14 @@ class Inbox:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
                 self._loop.call_soon_threadsafe(self._something.set)
 
-    async def batches(self) -> AsyncIterator[list[tuple[int, Piece]]]:
-        """All that has come, again and again, until every answer has ended. Raises `Failed`."""
+    async def batches(self) -> AsyncIterator[dict[int, list[Piece]]]:
+        """Number of an answer -> what has come of it; again and again until all have ended. Raises `Failed`."""
         while self._unfinished:
             await self._arrival()
-            batch: list[tuple[int, Piece]] = []
+            batch: dict[int, list[Piece]] = {}
             while self._pieces:
                 number, piece = self._pieces.popleft()
-                batch.append((number, self._taken(piece)))
+                batch.setdefault(number, []).append(self._taken(piece))
             if batch:
                 yield batch
             if self._unfinished and self._stream:

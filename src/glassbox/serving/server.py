@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,8 @@ SHORTEST_KEY = 16
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """host, port: where to listen; port 0 takes any that is free.
-
+    """model:          an artifact's name, or a model's folder.
+    host, port:     where to listen; port 0 takes any that is free.
     rows:           answers written side by side.
     key:            what every request must bear; needed where others can reach the server.
     name:           what requests call the model; by default its own name.
@@ -70,6 +71,8 @@ def serve(settings: ServerSettings, ready: Callable[[ServedModel, str], None]) -
         if server is None:  # still loading: nobody is being answered
             os._exit(0)
         server.should_exit = True
+        time.sleep(DRAINING + 5)  # the process ends in the meantime, and this thread with it
+        os._exit(1)
 
     if settings.end_with_stdin:
         threading.Thread(target=_end_with_stdin, args=(end,), name="parent", daemon=True).start()

@@ -26,7 +26,6 @@ class Service:
 
     def __init__(self, model: ServedModel, *, rows: int, waiting: int, process_id: int) -> None:
         self.model = model
-        self._rows = rows
         self._process_id = process_id
         self._batcher: ContinuousBatcher | None = None
         if model.writes:

@@ -43,6 +43,7 @@ def decoding_of(
 class Writing:
     """`n` answers to each prompt, numbered one prompt after the other. Leaving it gives up what isn't written yet.
 
+    tokens: heard so far, of all answers.
     Raises ApiError: 400 for a prompt that can't be continued, 429 when too many wait, 503 when the model is shut down.
     """
 
@@ -51,7 +52,7 @@ class Writing:
         batcher: ContinuousBatcher,
         metrics: Metrics,
         prompts: Sequence[Sequence[int]],
-        settings: Sequence[Decoding],
+        decoding: Decoding,
         n: int,
         *,
         stream: bool,
@@ -63,7 +64,7 @@ class Writing:
         self._tickets: list[Ticket] = []
         self.tokens = 0
         try:
-            for place, (prompt, decoding) in enumerate(zip(prompts, settings, strict=True)):
+            for place, prompt in enumerate(prompts):
                 for row in range(n):
                     deliver = functools.partial(self._inbox.deliver, place * n + row)
                     self._tickets.append(batcher.submit(prompt, decoding, deliver, row=row))
@@ -84,11 +85,11 @@ class Writing:
             if self.tokens > self.answers:
                 self._metrics.per_token.observe((last - first) / (self.tokens / self.answers - 1))
 
-    async def batches(self) -> AsyncIterator[list[tuple[int, Piece]]]:
-        """All that was written since, with the number of its answer. Raises ApiError, 500, if the model fails."""
+    async def batches(self) -> AsyncIterator[dict[int, list[Piece]]]:
+        """Number of an answer -> what was written of it since. Raises ApiError, 500, if the model fails."""
         try:
             async for batch in self._inbox.batches():
-                self.tokens += len(batch)
+                self.tokens += sum(map(len, batch.values()))
                 yield batch
         except Failed as error:
             failure = error.failure
@@ -101,8 +102,8 @@ class Writing:
         """All pieces of each answer."""
         answers: list[list[Piece]] = [[] for _ in range(self.answers)]
         async for batch in self.batches():
-            for number, piece in batch:
-                answers[number].append(piece)
+            for number, pieces in batch.items():
+                answers[number] += pieces
         return answers
 
     def _give_up(self) -> None:
