@@ -56,13 +56,18 @@ def test_a_part_beyond_the_end_is_refused(client: TestClient, shelf: Shelf):
     assert answer.status_code == 416
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["manifest.json", "../1/a.bin", "..%2f..%2f..%2fworkspace.db", "/etc/passwd", "%2fetc%2fpasswd", "a.bin/", "A.BIN"],
-)
-def test_only_names_of_the_manifest_are_found(client: TestClient, shelf: Shelf, path: str):
+def test_only_names_of_the_manifest_are_found(client: TestClient, shelf: Shelf):
     artifact = shelf.publish(files={"a.bin": b"123"})
-    assert client.get(f"/api/artifacts/{artifact.id}/files/{path}").status_code == 404
+    for path in [
+        "manifest.json",
+        "../1/a.bin",
+        "..%2f..%2f..%2fworkspace.db",
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "a.bin/",
+        "A.BIN",
+    ]:
+        assert client.get(f"/api/artifacts/{artifact.id}/files/{path}").status_code == 404
 
 
 def test_neither_a_link_nor_a_manifest_that_lies_leads_out_of_the_artifact(client: TestClient, shelf: Shelf):

@@ -44,10 +44,10 @@ class TestOnOneDatabase:
         assert pages == [["tales-6", "tales-5", "tales-4"], ["tales-3", "tales-2", "tales-1"], ["tales-0"]]
         assert third["next"] is None
 
-    @pytest.mark.parametrize("cursor", ["x", "bnVsbA", "WzEsMl0", "W3RydWUsIngiXQ", "é", "A" * 500])
-    def test_a_cursor_that_no_page_gave_is_told(self, client: TestClient, cursor: str):
-        answer = client.get("/api/artifacts", params={"cursor": cursor})
-        assert (answer.status_code, "cursor" in answer.json()["detail"]) == (422, True)
+    def test_a_cursor_that_no_page_gave_is_told(self, client: TestClient):
+        for cursor in ("x", "bnVsbA", "WzEsMl0", "W3RydWUsIngiXQ", "é", "A" * 500):
+            answer = client.get("/api/artifacts", params={"cursor": cursor})
+            assert (answer.status_code, "cursor" in answer.json()["detail"]) == (422, True), cursor
 
     def test_kind_name_and_text_narrow_the_list(self, client: TestClient, shelf: Shelf):
         shelf.publish("corpus", "plays")
@@ -84,11 +84,10 @@ class TestOnOneDatabase:
         told = client.get("/api/artifacts").json()["artifacts"]
         assert sorted((one["id"] or "", one["problem"] is None) for one in told) == [("", False), (whole.id, True)]
 
-    @pytest.mark.parametrize(
-        "path", ["%ff%fe", "..%2f..%2fetc", "%00", "a" * 100, "named/corpus/%ff", "named/corpus/a:0"]
-    )
-    def test_a_broken_id_is_answered_like_one_that_there_is_not(self, client: TestClient, path: str):
-        assert client.get(f"/api/artifacts/{path}").status_code in (400, 404)
+    def test_a_broken_id_is_answered_like_one_that_there_is_not(self, client: TestClient):
+        broken = ("%ff%fe", "..%2f..%2fetc", "%00", "a" * 100, "named/corpus/%ff", "named/corpus/a:0")
+        for path in broken:
+            assert client.get(f"/api/artifacts/{path}").status_code in (400, 404), path
 
     def test_verifying_reads_every_byte(self, client: TestClient, shelf: Shelf):
         artifact = shelf.publish()

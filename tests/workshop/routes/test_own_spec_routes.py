@@ -69,9 +69,9 @@ class TestOnOneDatabase:
         kept = keep(client, replace=True)
         assert client.get(f"/api/own-specs/{kept}").json()["description"]["layers"] == 2
 
-    @pytest.mark.parametrize("name", ["", "../x", "a/b", "Ü", "a~b", "x" * 81, "\x00", "specs.json/"])
-    def test_a_name_that_can_be_none_is_refused(self, client: TestClient, name: str):
-        assert client.post("/api/own-specs", json={"name": name, "model": SMALL}).status_code in (400, 422)
+    def test_a_name_that_can_be_none_is_refused(self, client: TestClient):
+        for name in ["", "../x", "a/b", "Ü", "a~b", "x" * 81, "\x00", "specs.json/"]:
+            assert client.post("/api/own-specs", json={"name": name, "model": SMALL}).status_code in (400, 422)
 
     def test_a_presets_name_is_taken(self, client: TestClient):
         assert client.post("/api/own-specs", json={"name": "gpt2-small", "model": SMALL}).status_code == 409
@@ -82,10 +82,10 @@ class TestOnOneDatabase:
         keep(client, replace=True)
         assert client.post("/api/own-specs", json={"name": "more", "model": SMALL}).status_code == 409
 
-    @pytest.mark.parametrize("spec_id", ["no-such", "..%2f..%2fworkspace", "~", "a~", "~b", "a~b~c", "%ff", "..~x"])
-    def test_an_id_that_there_is_not_is_not_there(self, client: TestClient, spec_id: str):
-        assert client.get(f"/api/own-specs/{spec_id}").status_code == 404
-        assert client.delete(f"/api/own-specs/{spec_id}").status_code == 404
+    def test_an_id_that_there_is_not_is_not_there(self, client: TestClient):
+        for spec_id in ["no-such", "..%2f..%2fworkspace", "~", "a~", "~b", "a~b~c", "%ff", "..~x"]:
+            assert client.get(f"/api/own-specs/{spec_id}").status_code == 404
+            assert client.delete(f"/api/own-specs/{spec_id}").status_code == 404
 
     def test_a_file_that_is_no_description_any_more_is_told_without_its_place(self, client: TestClient, people: People):
         kept = keep(client)

@@ -107,9 +107,8 @@ def test_every_fault_is_told_with_its_field_and_what_to_change(client: TestClien
     assert whole["description"]["hidden_width"] == 32
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
+def test_nothing_that_comes_in_makes_a_fault(client: TestClient):
+    for content in [
         b'{"preset": "gpt2-small", "changes": {"rotary_base": NaN}}',
         b'{"preset": "gpt2-small", "changes": {"logit_scale": Infinity}}',
         b'{"preset": "gpt2-small", "changes": {"width": 1' + b"0" * 4000 + b"}}",
@@ -123,13 +122,11 @@ def test_every_fault_is_told_with_its_field_and_what_to_change(client: TestClien
         b'{"preset": "no such"}',
         b'{"artifact": "\\u0000"}',
         b"\xff\xfe",
-    ],
-)
-def test_nothing_that_comes_in_makes_a_fault(client: TestClient, content: bytes):
-    for what in ("validate", "weights"):
-        answer = client.post(f"/api/specs/{what}", content=content, headers={"Content-Type": "application/json"})
-        assert answer.status_code in (200, 400, 404, 422), answer.text
-        assert answer.status_code != 200 or not answer.json()["valid"]
+    ]:
+        for what in ("validate", "weights"):
+            answer = client.post(f"/api/specs/{what}", content=content, headers={"Content-Type": "application/json"})
+            assert answer.status_code in (200, 400, 404, 422), answer.text
+            assert answer.status_code != 200 or not answer.json()["valid"]
 
 
 def test_ten_thousand_layers_are_counted_and_more_are_refused(client: TestClient):

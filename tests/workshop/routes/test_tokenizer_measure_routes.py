@@ -61,9 +61,9 @@ def test_a_text_is_measured_and_what_the_vocabulary_lacks_is_counted(client: Tes
     assert (told["all"]["unknown"], told["all"]["coverage"]) == (2, 0.75)
 
 
-@pytest.mark.parametrize("body", [{}, {"text": "a", "corpus": "b"}, {"text": ""}, {"text": "a", "megabytes": 1e9}])
-def test_one_thing_is_measured(client: TestClient, tokenizer: Artifact, body: dict[str, Any]):
-    assert client.post(f"/api/tokenizers/{tokenizer.id}/statistics", json=body).status_code == 422
+def test_one_thing_is_measured(client: TestClient, tokenizer: Artifact):
+    for body in [{}, {"text": "a", "corpus": "b"}, {"text": ""}, {"text": "a", "megabytes": 1e9}]:
+        assert client.post(f"/api/tokenizers/{tokenizer.id}/statistics", json=body).status_code == 422
 
 
 def test_what_is_no_corpus_and_what_is_somebody_elses_is_refused(people: People, shelf: Shelf, tokenizer: Artifact):
