@@ -31,6 +31,8 @@ from glassbox.workspace import Workspace
 sys.path.append(str(Path(__file__).parents[1] / "hub"))
 import published_models
 
+FRESH = ("bcda", "cdab", "dabc", "acbd", "badc", "cadb")  # prompts of which no beginning was read before
+
 
 def served(folder: Path) -> ServedModel:
     return ServedModel(find(f"{folder}/", None))
@@ -227,3 +229,29 @@ def test_websockets_are_closed_before_they_open(tmp_path: Path):
         socket = client.websocket_connect("/v1/models")
         with pytest.raises(WebSocketDisconnect):
             socket.__enter__()
+
+
+def test_a_model_that_fails_again_and_again_is_given_up_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    model = served(of_characters(tmp_path))
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with asking(model) as client:
+        asked = {"model": model.id, "prompt": "abc"}
+        assert client.post("/v1/completions", json=asked).status_code == 200
+        assert client.get("/health").json()["status"] == "ready"
+        monkeypatch.setattr(type(model.reader.model), "hidden", fail)
+        statuses = [client.post("/v1/completions", json=asked | {"prompt": text}).status_code for text in FRESH]
+        assert statuses == sorted(statuses)
+        assert set(statuses) == {500, 503}
+        health = client.get("/health")
+        assert (health.status_code, health.json()["status"]) == (503, "failing")
+
+
+def test_more_readers_than_may_wait_are_told_to_come_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("glassbox.serving.service.WAITING_READERS", 0)
+    model = served(of_characters(tmp_path))
+    with asking(model) as client:
+        answer = client.post("/v1/embeddings", json={"model": model.id, "input": "abc"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
