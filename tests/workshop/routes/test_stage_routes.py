@@ -154,9 +154,7 @@ def test_needs_are_predicted_from_the_models_description(client: TestClient, res
     small, large = (
         client.post(
             "/api/stages/pretrain/validate",
-            json={
-                "settings": {"preset": "gpt2-small", "batch_size": 1, "threads": threads, "model": {"layers": layers}}
-            },
+            json={"settings": {"preset": "gpt2-small", "batch_size": 1, "threads": threads, "model": model}},
         ).json()["takes"]
         for threads, model in ((1, {"layers": 1}), (0, {}))
     )
