@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +84,18 @@ def test_a_scalar_and_an_empty_tensor_are_compared_too(tmp_path: Path):
 def test_different_number_formats_of_equal_numbers_do_not_differ(tmp_path: Path):
     first, second = files(tmp_path, {"a": np.array([0.5, 2.0], np.float16)}, {"a": np.array([0.5, 2.0], np.float64)})
     assert compare_files(first, second).tensors[0].changed == 0
+
+
+def test_memory_does_not_grow_with_the_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tensor_statistics, "AT_ONCE", 10_000)
+    monkeypatch.setattr("glassbox.hub.tensor_difference.AT_ONCE", 10_000)
+    numbers = np.random.default_rng(0).normal(size=1_000_000)  # 8 MB
+    first, second = files(tmp_path, {"a": numbers}, {"a": numbers + 1})
+    tracemalloc.start()
+    try:
+        compare_files(first, second)
+        tensor_statistics.tensor_statistics(first, "a")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
