@@ -147,7 +147,7 @@ asked = st.builds(
     st.integers(1, 4),
     st.integers(1, 12),
 )
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_each_request_gets_what_it_gets_alone_whatever_comes_and_goes_beside_it(
     spec: ModelSpec, arrivals: list[tuple[int, Asked]], rows: int, chunk: int
 ) -> None:
