@@ -175,3 +175,13 @@ def test_text_that_is_no_unicode_is_told(client: TestClient, tokenizer: Artifact
 def test_a_longest_text_of_one_long_word_is_answered(client: TestClient, tokenizer: Artifact):
     assert len(ask(client, tokenizer, "inspect", text="é" * 500, merges=True)["pieces"]) == 1
     assert ask(client, tokenizer, "inspect", text="é" * 20_000)["bytes"] == 40_000
+
+
+def test_one_that_is_damaged_or_deleted_in_this_moment_hides_no_other(
+    client: TestClient, shelf: Shelf, tokenizer: Artifact, monkeypatch: pytest.MonkeyPatch
+):
+    gone = shelf.tokenizer()
+    entries = shelf.workspace.artifacts.list("tokenizer")
+    shelf.workspace.delete_artifact("tokenizer", gone.reference)
+    monkeypatch.setattr("glassbox.workshop.access.visible.Visible.artifacts", lambda *_: entries)
+    assert [one["id"] for one in client.get("/api/tokenizers").json()["tokenizers"]] == [tokenizer.id]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from pydantic import JsonValue
 
 from glassbox.errors import BadInput
@@ -12,6 +10,7 @@ from glassbox.spec import ModelSpec
 from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.problems import NotFound
 from glassbox.workshop.registry.lineage import ancestors
+from glassbox.workshop.registry.opened import opened
 from glassbox.workshop.registry.settings_shown import settings_shown
 from glassbox.workspace import Artifact
 from glassbox.workspace.manifest import ArtifactLink
@@ -67,9 +66,7 @@ def _making(seen: Visible, run_id: str | None) -> Making | None:
 def _measurements(seen: Visible, artifact: Artifact) -> tuple[Measurement, ...]:
     children = seen.workspace.artifacts.children(artifact.id)
     reports = seen.artifacts_among([child for child in children if child.kind == "report"])
-    found: list[Measurement] = []
-    for entry in reports[:MEASUREMENTS]:
-        with contextlib.suppress(BadInput):  # deleted in this moment
-            report = Artifact.read(entry.folder)
-            found.append(Measurement(report.reference, report.manifest.created, report.facts))
-    return tuple(found)
+    return tuple(
+        Measurement(report.reference, report.manifest.created, report.facts)
+        for report in opened(reports[:MEASUREMENTS])
+    )

@@ -21,6 +21,7 @@ from glassbox.workshop.access.guards import allows
 from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.paging import Cursor, Limit, page
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.registry.opened import opened
 from glassbox.workspace import Artifact
 
 router = APIRouter(tags=["Engines"])
@@ -156,12 +157,8 @@ def list_engine_reports(
     limit: Limit = 50,
 ) -> BenchPage:
     """Newest first."""
-    found = [
-        Artifact.read(entry.folder)
-        for entry in seen.artifacts("report")
-        if entry.problem is None and (entry.run or "").startswith(f"{STAGE.name}-")
-    ]
-    wanted = [one for one in found if not bench or one.facts.get("bench")]
+    made = (entry for entry in seen.artifacts("report") if (entry.run or "").startswith(f"{STAGE.name}-"))
+    wanted = [one for one in opened(made) if not bench or one.facts.get("bench")]
     given, following = page(wanted, lambda one: (one.manifest.created.timestamp(), one.id), cursor, limit)
     return BenchPage(reports=[_summary(one) for one in given], next=following)
 

@@ -20,6 +20,7 @@ from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.bodies import Body
 from glassbox.workshop.paging import Cursor, Limit, page
 from glassbox.workshop.problems import TooLarge
+from glassbox.workshop.registry.opened import opened
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workspace import Artifact
 
@@ -217,13 +218,12 @@ def list_tokenizers(seen: Seen, cursor: Cursor = None, limit: Limit = 50) -> Tok
     """Those that you may use, newest first. A model's own has the model's id."""
     entries = [entry for entry in seen.artifacts("tokenizer") if entry.id is not None]
     given, following = page(entries, lambda entry: (entry.created.timestamp(), entry.id or ""), cursor, limit)
-    found = [Artifact.read(entry.folder) for entry in given]
     return TokenizerPage(
         tokenizers=[
             TokenizerSummary(
                 id=one.id, reference=one.reference, created=one.manifest.created.timestamp(), facts=one.facts
             )
-            for one in found
+            for one in opened(given)
         ],
         next=following,
     )
