@@ -27,6 +27,8 @@ from glassbox.workspace import Artifact, Run
 
 PASSWORD = "blue horses dance slowly"
 
+_SMALL = {"resources": {"memory": 10**6}}
+
 
 @dataclass
 class Example:
@@ -35,7 +37,7 @@ class Example:
     json: Any = None
     content: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    query: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str | list[str]] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
 
 
@@ -142,13 +144,22 @@ def _download(people: People) -> Example:
     return Example(parameters={"run_id": run.id})
 
 
-def _download(people: People) -> Example:
-    """A run of the member's that wrote something to be fetched."""
-    place = people.workshop.workspace.folder / "downloads" / "example" / "model"
-    place.mkdir(parents=True, exist_ok=True)
-    run = people.workshop.workspace.runs.create("export-model", name="example", settings={"to": str(place)}, inputs={})
-    seen_by(people, "member").claim("run", run.id)
-    return Example(parameters={"run_id": run.id})
+def _waiting(people: People) -> str:
+    """A run of the member's that waits for its turn."""
+    answer = people.client("member").post("/api/stages/train-digits/runs", json=_SMALL)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+def _given_up(people: People) -> str:
+    """A run of the member's that was cancelled."""
+    run = _waiting(people)
+    people.workshop.executor.cancel(run)
+    return run
+
+
+def _of_run(run: Callable[[People], str], json: Any = None) -> Callable[[People], Example]:
+    return lambda people: Example(json=json, parameters={"run_id": run(people)})
 
 
 def _upload(people: People, received: bytes = b"a text") -> str:
@@ -256,6 +267,15 @@ EXAMPLES: dict[str, Callable[[People], Example]] = {
     "POST /v1/embeddings": _ask_model(input="hello"),
     "PUT /api/limits/{person_id}": lambda _: Example(json={}),
     "PUT /api/prices": lambda _: Example(json={}),
+    "GET /api/stages/{stage}": lambda _: Example(parameters={"stage": "train-digits"}),
+    "POST /api/stages/{stage}/validate": lambda _: Example(json=_SMALL, parameters={"stage": "train-digits"}),
+    "POST /api/stages/{stage}/runs": lambda _: Example(json=_SMALL, parameters={"stage": "train-digits"}),
+    "POST /api/runs/{run_id}/pause": _of_run(_waiting),
+    "POST /api/runs/{run_id}/resume": _of_run(_waiting, json={}),
+    "PUT /api/runs/{run_id}/priority": _of_run(_waiting, json={"priority": 1}),
+    "POST /api/runs/{run_id}/retry": _of_run(_given_up),
+    "POST /api/runs/{run_id}/fork": _of_run(_given_up, json={"resources": _SMALL["resources"]}),
+    "GET /api/comparison/runs": lambda people: Example(query={"run": [run_of(people).id, run_of(people).id]}),
     "POST /api/login": _log_in,
     "POST /api/invitation": _follow_invitation,
     "PATCH /api/me": lambda _: Example(json={"persona": "learner"}),
@@ -263,7 +283,6 @@ EXAMPLES: dict[str, Callable[[People], Example]] = {
     "POST /api/keys": lambda _: Example(json={"name": "notebook"}),
     "POST /api/uploads": lambda _: Example(headers={"Upload-Length": "6"}),
     "PATCH /api/uploads/{upload_id}": _go_on_with_upload,
-    "GET /api/runs/{run_id}/download": _download,
     "GET /api/runs/{run_id}/download": _download,
     "POST /api/people": lambda people: Example(json={"name": _a_new_name(people)}),
     "PATCH /api/people/{person_id}": lambda _: Example(json={"role": "member"}),

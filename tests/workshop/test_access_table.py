@@ -69,6 +69,13 @@ def app_at_rest(settings: WorkshopSettings) -> Iterator[FastAPI]:
     made.state.workshop.stop()
 
 
+@pytest.fixture
+def people(app: FastAPI) -> People:
+    """The people of a workshop in which runs wait."""
+    app.state.workshop.scheduler.stop()
+    return People(app)
+
+
 def test_the_table_has_a_line_for_every_route_and_no_other(app_at_rest: FastAPI):
     listed = [line.request for line in LINES]
     assert sorted(listed) == sorted(routes_of(app_at_rest))
