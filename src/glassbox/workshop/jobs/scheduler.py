@@ -34,7 +34,8 @@ class Scheduler:
         """Let go of all jobs; their runs go on by themselves. Returns when the thread is gone."""
         self._over.set()
         self._executor.something_to_do.set()
-        self._thread.join()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()
         self._executor.close()
 
     def _work(self) -> None:
