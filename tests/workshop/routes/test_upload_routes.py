@@ -332,6 +332,7 @@ def server(own_workspace: Path) -> Iterator[_Server]:
     server.kill()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_at_any_moment_loses_nothing_that_it_confirmed(server: _Server) -> None:
     content = os.urandom(3_000_000)
     client = server.start()
@@ -359,6 +360,7 @@ def test_a_server_that_is_killed_at_any_moment_loses_nothing_that_it_confirmed(s
     assert stored.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_of_two_who_send_at_once_one_is_told_to_wait_and_a_broken_connection_keeps_what_came(server: _Server) -> None:
     client = server.start()
     place = client.post("/api/uploads", headers={**TUS, "Upload-Length": "100"}).headers["Location"]
