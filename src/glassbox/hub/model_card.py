@@ -144,6 +144,10 @@ def _aside(facts: Mapping[str, JsonValue]) -> str:
 
 
 def _value(value: JsonValue) -> str:
+    return _plain(_words(value)[:_LONGEST_VALUE])  # cut first: half of an escape would escape what follows
+
+
+def _words(value: JsonValue) -> str:
     match value:
         case bool():
             return "yes" if value else "no"
@@ -152,9 +156,9 @@ def _value(value: JsonValue) -> str:
         case float():
             return f"{int(value):,}" if value.is_integer() and abs(value) < 1e15 else f"{value:.5g}"
         case list():
-            return ", ".join(map(_value, value))[:_LONGEST_VALUE]
+            return ", ".join(map(_words, value))
         case _:
-            return _plain(str(value)[:_LONGEST_VALUE])
+            return str(value)
 
 
 def _plain(text: str) -> str:
