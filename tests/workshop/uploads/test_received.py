@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glassbox.workshop.problems import Conflict
@@ -20,6 +20,7 @@ from glassbox.workshop.uploads.received import Received
 from glassbox.workshop.uploads.refusals import Locked
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.binary(max_size=40), st.booleans()), max_size=12))
 def test_what_was_kept_counts_and_nothing_else(pieces: list[tuple[bytes, bool]]) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -83,7 +84,7 @@ def test_a_writer_that_was_killed_holds_no_lock_and_loses_nothing_that_it_was_to
     received = Received(tmp_path)
     received.create("a")
     told = 0
-    for attempt in range(12):
+    for attempt in range(5):
         process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
         assert process.stdout is not None
         for _ in range(random.Random(attempt).randint(1, 60)):
