@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import Row, delete, select
 from sqlalchemy.orm import Session
 
 from glassbox.errors import BadInput
@@ -20,13 +20,14 @@ from glassbox.workspace.states import HELD_BY_A_PROCESS, State
 from glassbox.workspace.tables import RunInputRow, RunRow
 
 _DAMAGED = "damaged"
+_COLUMNS = (RunRow.id, RunRow.stage, RunRow.name, RunRow.state, RunRow.attempt, RunRow.created, RunRow.problem)
 
 
 @dataclass(frozen=True)
 class RunEntry:
-    """What a listing says about a run. A damaged one has a `problem`, and no state."""
+    """What a listing says about a run. A damaged one has a `problem`, and no state. runs: the folder of all runs."""
 
-    folder: Path
+    runs: Path
     id: str
     stage: str
     name: str
@@ -34,6 +35,10 @@ class RunEntry:
     attempt: int
     created: datetime
     problem: str | None
+
+    @property
+    def folder(self) -> Path:
+        return self.runs / self.id
 
 
 class RunIndex:
@@ -46,30 +51,30 @@ class RunIndex:
     def entries(self, stage: str | None = None) -> list[RunEntry]:
         """Newest first."""
         self._synchronise()
-        query = select(RunRow).order_by(RunRow.created.desc(), RunRow.id)
+        query = select(*_COLUMNS).order_by(RunRow.created.desc(), RunRow.id)
         if stage is not None:
             query = query.where(RunRow.stage == stage)
         with self._database.reading() as session:
-            return [self._entry(row) for row in session.scalars(query)]
+            return [self._entry(row) for row in session.execute(query)]
 
     def readers_of(self, artifact_id: str) -> list[RunEntry]:
         """The runs that have this artifact among their inputs, newest first."""
         self._synchronise()
         reading = select(RunInputRow.run).where(RunInputRow.artifact == artifact_id)
         with self._database.reading() as session:
-            rows = session.scalars(select(RunRow).where(RunRow.id.in_(reading)).order_by(RunRow.created.desc()))
+            rows = session.execute(select(*_COLUMNS).where(RunRow.id.in_(reading)).order_by(RunRow.created.desc()))
             return [self._entry(row) for row in rows]
 
-    def _entry(self, row: RunRow) -> RunEntry:
-        folder = self._folder / row.id
+    def _entry(self, row: Row[str, str, str, str, int, float, str | None]) -> RunEntry:
         state: State | None = None if row.problem is not None else row.state  # pyright: ignore[reportAssignmentType]  (one of STATES: the column is text)
         if state in HELD_BY_A_PROCESS:
+            folder = self._folder / row.id
             try:
                 state = true_state(folder, read_state(folder))
             except BadInput:
                 state = "interrupted"  # deleted or damaged in this very moment
         return RunEntry(
-            folder=folder,
+            runs=self._folder,
             id=row.id,
             stage=row.stage,
             name=row.name,
@@ -99,7 +104,7 @@ class RunIndex:
                 folders = [entry for entry in entries if entry.is_dir()]
         except FileNotFoundError:
             return {}
-        return {entry.name: _stamp(Path(entry.path)) for entry in folders}
+        return {entry.name: _stamp(entry.path) for entry in folders}
 
     def _read(self, run_id: str, stamp: str) -> RunRow:
         row = RunRow(id=run_id, stage="", name="", state=_DAMAGED, attempt=0, created=0.0, stamp=stamp)
@@ -118,9 +123,9 @@ def _stamps(session: Session) -> dict[str, str]:
     return {row[0]: row[1] for row in session.execute(select(RunRow.id, RunRow.stamp))}
 
 
-def _stamp(folder: Path) -> str:
+def _stamp(folder: str) -> str:
     try:
-        status = (folder / STATE_FILE).stat()
+        status = os.stat(f"{folder}/{STATE_FILE}")  # noqa: PTH116  (thousands of `Path`s take longer than the disk)
     except OSError:
         return ""
     return f"{status.st_mtime_ns}-{status.st_ino}-{status.st_size}"

@@ -111,24 +111,31 @@ class RunDetails(RunSummary):
     queue: InQueue | None = Field(description="Null for runs of the command line.")
 
 
-def summaries(workshop: Workshop, seen: Visible, entries: list[RunEntry]) -> list[RunSummary]:
-    """The lines of the list."""
-    live = {job.run: job for job in workshop.executor.queue.live()}
-    owners = seen.owners_of("run", [entry.id for entry in entries])
-    names = {user.id: user.name for user in workshop.users.list()}
-    return [
-        RunSummary(
+class Lines:
+    """The lines of the list: what the folders don't say is asked once for all of them."""
+
+    def __init__(self, workshop: Workshop, seen: Visible, entries: list[RunEntry]) -> None:
+        self._live = {job.run: job for job in workshop.executor.queue.live()}
+        self._owners = seen.owners_of("run", [entry.id for entry in entries])
+        self._names = {user.id: user.name for user in workshop.users.list()}
+
+    def state(self, entry: RunEntry) -> ShownState | None:
+        return None if entry.state is None else shown_state(entry.state, entry.attempt, self._live.get(entry.id))
+
+    def owner(self, entry: RunEntry) -> str | None:
+        return self._names.get(self._owners.get(entry.id, ""))
+
+    def summary(self, entry: RunEntry) -> RunSummary:
+        return RunSummary(
             id=entry.id,
             stage=entry.stage,
             name=entry.name,
-            state=None if entry.state is None else shown_state(entry.state, entry.attempt, live.get(entry.id)),
+            state=self.state(entry),
             attempt=entry.attempt,
             created=entry.created.timestamp(),
-            owner=names.get(owners.get(entry.id, "")),
+            owner=self.owner(entry),
             problem=entry.problem,
         )
-        for entry in entries
-    ]
 
 
 def possible(check: Check) -> tuple[Action, ...]:

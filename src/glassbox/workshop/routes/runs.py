@@ -15,7 +15,7 @@ from glassbox.workshop.jobs.attempt_process import output_file
 from glassbox.workshop.jobs.states import ShownState, is_live
 from glassbox.workshop.paging import Cursor, Limit, page
 from glassbox.workshop.problems import Conflict, NotFound
-from glassbox.workshop.routes.run_descriptions import RunDetails, RunId, RunPage, RunSummary, details, summaries
+from glassbox.workshop.routes.run_descriptions import Lines, RunDetails, RunId, RunPage, details
 from glassbox.workshop.state import CurrentWorkshop
 
 router = APIRouter(tags=["Runs"])
@@ -54,16 +54,13 @@ def list_runs(
     if text:
         wanted = text.lower()
         entries = [entry for entry in entries if wanted in f"{entry.id} {entry.stage} {entry.name}".lower()]
-    if state is None and owner is None:
-        given, following = page(entries, lambda entry: (entry.created.timestamp(), entry.id), cursor, limit)
-        return RunPage(runs=summaries(workshop, seen, given), next=following)
-    found = [
-        run
-        for run in summaries(workshop, seen, entries)
-        if (state is None or run.state in state) and (owner is None or run.owner == owner.lower())
-    ]
-    chosen, following = page(found, _key, cursor, limit)
-    return RunPage(runs=chosen, next=following)
+    lines = Lines(workshop, seen, entries)
+    if state is not None:
+        entries = [entry for entry in entries if lines.state(entry) in state]
+    if owner is not None:
+        entries = [entry for entry in entries if lines.owner(entry) == owner.lower()]
+    given, following = page(entries, lambda entry: (entry.created.timestamp(), entry.id), cursor, limit)
+    return RunPage(runs=[lines.summary(entry) for entry in given], next=following)
 
 
 @router.get("/api/runs/{run_id}", summary="Everything about a run")
@@ -127,10 +124,6 @@ def _refuse_if_live(workshop: CurrentWorkshop, run_id: str, remedy: str) -> None
     check = workshop.executor.settled(run_id, _ENDING)
     if is_live(check.job):
         raise Conflict(f"The run {run_id} is {check.state}.", remedy)
-
-
-def _key(run: RunSummary) -> tuple[float, str]:
-    return run.created, run.id
 
 
 def _end(file: os.PathLike[str], most: int) -> tuple[str, int]:
