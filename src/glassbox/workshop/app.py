@@ -63,6 +63,7 @@ from glassbox.workshop.settings import WorkshopSettings
 from glassbox.workshop.state import Workshop
 
 ROUTERS = (
+    openai.router,  # first: routes are tried in this order, and models are what is asked most
     pages.router,
     documentation.router,
     health.router,
@@ -94,7 +95,6 @@ ROUTERS = (
     resources.router,
     deployments.router,
     metrics.router,
-    openai.router,
     traces.router,
     usage.router,
 )

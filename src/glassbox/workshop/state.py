@@ -96,5 +96,10 @@ def workshop_of(connection: HTTPConnection) -> Workshop:
     return connection.app.state.workshop
 
 
-CurrentWorkshop = Annotated[Workshop, Depends(workshop_of)]
+async def _current(connection: HTTPConnection) -> Workshop:
+    """Async, as every dependency that waits for nothing: FastAPI would send it to another thread otherwise."""
+    return workshop_of(connection)
+
+
+CurrentWorkshop = Annotated[Workshop, Depends(_current)]
 """For the parameters of endpoints."""

@@ -131,14 +131,14 @@ def _is_shut(workshop: Workshop, actor: Actor) -> bool:
     return workshop.settings.people == "many" and actor.id == LOCAL_USER
 
 
-def _current(connection: HTTPConnection) -> Actor:
+async def _current(connection: HTTPConnection) -> Actor:
     actor: Actor | None = connection.state.actor
     if actor is None:
         raise NotLoggedIn()
     return actor
 
 
-def _possible(connection: HTTPConnection) -> Actor | None:
+async def _possible(connection: HTTPConnection) -> Actor | None:
     return connection.state.actor
 
 

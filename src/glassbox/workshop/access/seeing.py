@@ -11,7 +11,7 @@ from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.state import CurrentWorkshop
 
 
-def _visible(workshop: CurrentWorkshop, actor: CurrentActor) -> Visible:
+async def _visible(workshop: CurrentWorkshop, actor: CurrentActor) -> Visible:
     return Visible(workshop.workspace, workshop.database, actor)
 
 

@@ -148,7 +148,12 @@ class Visible:
 
     def sees(self, kind: OwnedKind, object_id: str) -> bool:
         """May this person look at it?"""
-        return self.sees_all or object_id in self._visible_ids(kind)
+        if self.sees_all:
+            return True
+        own = select(OwnerRow.id).where(OwnerRow.kind == kind, OwnerRow.id == object_id, OwnerRow.user == self.actor.id)
+        shared = select(ShareRow.id).where(ShareRow.kind == kind, ShareRow.id == object_id)
+        with self._database.reading() as session:
+            return session.execute(own.union_all(shared)).first() is not None
 
     def all_seen(self, kind: OwnedKind, ids: Iterable[str]) -> set[str]:
         """Those of them that this person may look at."""

@@ -139,6 +139,15 @@ class Deployments:
             raise NotFound(KIND, name)
         return found
 
+    def asked_for(self, name: str, seen: Visible) -> tuple[str, Wanted]:
+        """Only the id, and whether it shall be running: what each request needs. Raises NotFound as `named` does."""
+        query = select(DeploymentRow.id, DeploymentRow.wanted).where(DeploymentRow.name == name)
+        with self._database.reading() as session:
+            found = session.execute(query).one_or_none()
+        if found is None or not seen.sees(KIND, found.id):
+            raise NotFound(KIND, name)
+        return found.id, cast("Wanted", found.wanted)
+
     def own(self, name: str, seen: Visible) -> Deployment:
         """By its name, if that person may change it. Raises NotFound, and Forbidden if they only see it."""
         found = self.named(name, seen)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.database import Database
 from glassbox.workshop.gateway.commands import check_engine
 from glassbox.workshop.gateway.deployments import Deployment, Deployments, Setup
@@ -125,6 +126,19 @@ class Gateway:
             forget_export(self._workspace, artifact)
 
     # What requests need
+
+    def reach(self, name: str, seen: Visible) -> Keeper | None:
+        """Who looks after the deployment of that name; None if it is stopped.
+
+        Raises NotFound if there is none, or none that this person sees.
+        """
+        identity, wanted = self.deployments.asked_for(name, seen)
+        if wanted == "stopped":
+            return None
+        keeper = self._keepers.get(identity)
+        if keeper is None or keeper.target is None:
+            return self.keeper(self.deployments.get(identity))
+        return keeper
 
     def keeper(self, deployment: Deployment) -> Keeper:
         """Who looks after it. A deployment that another workshop on this database has stopped is stopped here too."""

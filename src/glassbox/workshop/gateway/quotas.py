@@ -7,6 +7,7 @@ answers that are being written then may lead past it. Several workshops on one d
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -25,6 +26,7 @@ EVERYONE = ""
 """The person of the limits that hold for everyone who has none of their own."""
 
 _MINUTE = 60.0
+_READ_AGAIN = 5.0  # seconds after which the limits of persons are read from the database again
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class Quotas:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: dict[tuple[str, str], _Count] = {}
+        self._of_keys: dict[str, Limits] = {}  # they never change
+        self._of_persons: dict[str, Limits] = {}
+        self._read = -math.inf  # when those of persons were read, by time.monotonic
         self._lock = threading.Lock()
 
     def limits_of(self, person: str) -> Limits | None:
@@ -89,6 +94,7 @@ class Quotas:
                 session.merge(LimitRow(person=person, **vars(limits)))
             elif (row := session.get(LimitRow, person)) is not None:
                 session.delete(row)
+        self._read = -math.inf
 
     def admit(self, actor: Actor) -> dict[Literal["requests", "tokens"], Allowance]:
         """Count a request, and tell what is left. Raises Exceeded, and then it isn't counted."""
@@ -111,16 +117,27 @@ class Quotas:
                     count.tokens += entry.tokens
 
     def _held(self, actor: Actor) -> Iterator[tuple[Literal["person", "key"], str, Limits, str]]:
-        with self._database.reading() as session:
-            rows = {row.person: row for row in session.scalars(select(LimitRow).where(
-                LimitRow.person.in_([actor.id, EVERYONE])
-            ))}  # fmt: skip
-            key = None if actor.key is None else session.get(ApiKeyRow, actor.key)
-        row = rows.get(actor.id) or rows.get(EVERYONE)
-        limits = Limits() if row is None else Limits(row.requests_per_minute, row.tokens_per_day)
-        yield "person", actor.id, limits, "You"
-        if key is not None:
-            yield "key", key.id, Limits(key.requests_per_minute, key.tokens_per_day), "This key"
+        persons = self._limits_of_persons()
+        yield "person", actor.id, persons.get(actor.id) or persons.get(EVERYONE) or Limits(), "You"
+        if actor.key is not None:
+            yield "key", actor.key, self._limits_of_key(actor.key), "This key"
+
+    def _limits_of_persons(self) -> dict[str, Limits]:
+        """All that are set; what another workshop on this database sets is seen some seconds later."""
+        now = time.monotonic()
+        if now - self._read > _READ_AGAIN:
+            with self._database.reading() as session:
+                rows = session.scalars(select(LimitRow)).all()
+            self._of_persons = {row.person: Limits(row.requests_per_minute, row.tokens_per_day) for row in rows}
+            self._read = now
+        return self._of_persons
+
+    def _limits_of_key(self, key: str) -> Limits:
+        if key not in self._of_keys:
+            with self._database.reading() as session:
+                row = session.get(ApiKeyRow, key)
+            self._of_keys[key] = Limits() if row is None else Limits(row.requests_per_minute, row.tokens_per_day)
+        return self._of_keys[key]
 
     def _count(self, kind: Literal["person", "key"], identity: str, now: float) -> _Count:
         """What was asked so far: from memory, or, the first time on a day, from what is written down."""

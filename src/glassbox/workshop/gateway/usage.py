@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from glassbox.workshop.database import Database
@@ -191,24 +191,10 @@ def times_since(database: Database, moment: float, *, user: str | None = None, k
 
 
 def _add(session: Session, entries: Sequence[Entry]) -> None:
+    session.execute(insert(ModelRequestRow), [vars(entry) for entry in entries])
     days: dict[tuple[int, str, str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         days[day_of(entry.time), entry.user, entry.key, entry.model].append(entry)
-        session.add(
-            ModelRequestRow(
-                id=entry.id,
-                time=entry.time,
-                user=entry.user,
-                key=entry.key,
-                model=entry.model,
-                endpoint=entry.endpoint,
-                status=entry.status,
-                prompt_tokens=entry.prompt_tokens,
-                completion_tokens=entry.completion_tokens,
-                seconds=entry.seconds,
-                first_token_seconds=entry.first_token_seconds,
-            )
-        )
     for (day, user, key, model), some in days.items():
         row = session.get(UsageDayRow, (day, user, key, model))
         if row is None:

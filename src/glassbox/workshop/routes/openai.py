@@ -77,7 +77,10 @@ def list_served_models(workshop: CurrentWorkshop, seen: Seen) -> ServedModels:
 @allows("member", scope="models")
 def get_served_model(model: Annotated[str, Path(max_length=256)], workshop: CurrentWorkshop, seen: Seen) -> ServedModel:
     """Its name, and what it can do."""
-    return _card(_deployment(workshop, seen, model))
+    try:
+        return _card(workshop.gateway.deployments.named(model, seen))
+    except NotFound as error:
+        raise _unknown(model) from error
 
 
 @router.post(
@@ -125,12 +128,15 @@ def refuse_unknown_address(address: str) -> Response:
 
 async def _relayed(path: str, asked: ModelRequest, workshop: Workshop, seen: Visible, actor: Actor) -> Response:
     def admitted() -> tuple[Keeper, dict[Any, Allowance]]:
-        deployment = _deployment(workshop, seen, asked.model)
-        if deployment.wanted == "stopped":
-            message = f"The model {deployment.name} is stopped. Whoever deployed it can start it."
+        try:
+            keeper = workshop.gateway.reach(asked.model, seen)
+        except NotFound as error:
+            raise _unknown(asked.model) from error
+        if keeper is None:
+            message = f"The model {asked.model} is stopped. Whoever deployed it can start it."
             raise ApiError(503, message, type="server_error", code="model_not_served")
         try:
-            return workshop.gateway.keeper(deployment), workshop.gateway.quotas.admit(actor)
+            return keeper, workshop.gateway.quotas.admit(actor)
         except Exceeded as error:
             raise _too_many(error) from error
 
@@ -138,13 +144,10 @@ async def _relayed(path: str, asked: ModelRequest, workshop: Workshop, seen: Vis
     return Relay(workshop.gateway, keeper, actor, asked.model, Asked.of(path, asked), allowances)
 
 
-def _deployment(workshop: Workshop, seen: Visible, name: str) -> Deployment:
-    """Raises ApiError, 404, for one that isn't there, or isn't theirs to see."""
-    try:
-        return workshop.gateway.deployments.named(name, seen)
-    except NotFound as error:
-        message = f"There is no model called {name[:100]!r}. GET /v1/models lists those that you may ask."
-        raise ApiError(404, message, param="model", code="model_not_found") from error
+def _unknown(name: str) -> ApiError:
+    """It isn't there, or isn't theirs to see: the answer is the same."""
+    message = f"There is no model called {name[:100]!r}. GET /v1/models lists those that you may ask."
+    return ApiError(404, message, param="model", code="model_not_found")
 
 
 def _too_many(error: Exceeded) -> ApiError:
