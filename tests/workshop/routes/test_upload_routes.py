@@ -111,7 +111,7 @@ def test_a_file_comes_in_pieces_and_is_looked_into(ann: TestClient) -> None:
     assert inspection["text_field"] == "text"
     assert inspection["statistics"]["documents"] == 2
     assert [one["text"] for one in inspection["preview"]] == ["once upon a time", "and then"]
-    assert ann.get("/api/uploads").json()["uploads"] == [found]
+    assert ann.get("/api/uploads").json()["uploads"] == [{**found, "inspection": None}]
 
 
 def test_a_refused_file_says_why_and_can_be_read_in_another_way(ann: TestClient) -> None:

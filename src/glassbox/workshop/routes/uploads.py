@@ -57,7 +57,7 @@ class UploadDetails(BaseModel):
     reference: str = Field(description="What a stage's settings call it.", examples=["upload:" + "4f" * 16])
     problem: str | None = Field(description="Why it can't be read as it is. It is kept; a run may read it otherwise.")
     remedy: str | None = Field(description="What to do about that.")
-    inspection: Inspection | None = Field(description="What is in it.")
+    inspection: Inspection | None = Field(description="What is in it; null in a list.")
 
 
 class UploadPage(BaseModel):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from sqlalchemy import delete, select, update
+from sqlalchemy.orm import defer
 
 from glassbox.data.file_kinds import FIRST_BYTES, file_name, plain_name
 from glassbox.data.inspection import Inspection
@@ -115,13 +116,13 @@ class Uploads:
             row = session.get(UploadRow, upload)
         if row is None:
             raise NotFound("upload", upload)
-        return self._upload(row)
+        return self._upload(row, row.inspection)
 
     def list(self) -> list[Upload]:
-        """All of everybody, newest first."""
+        """All of everybody, newest first, without what is in them."""
+        query = select(UploadRow).options(defer(UploadRow.inspection)).order_by(UploadRow.created.desc(), UploadRow.id)
         with self._database.reading() as session:
-            rows = list(session.scalars(select(UploadRow).order_by(UploadRow.created.desc(), UploadRow.id)))
-        return [self._upload(row) for row in rows]
+            return [self._upload(row, None) for row in session.scalars(query)]
 
     @contextlib.contextmanager
     def receive(self, upload: str, offset: int) -> Generator[Receiving]:
@@ -270,7 +271,7 @@ class Uploads:
             rows = session.execute(select(UploadRow.id, UploadRow.length).where(UploadRow.state == "receiving"))
             return [row[0] for row in rows if self.received.offset(row[0]) == row[1]]
 
-    def _upload(self, row: UploadRow) -> Upload:
+    def _upload(self, row: UploadRow, inspection: str | None) -> Upload:
         receiving = row.state == "receiving"
         return Upload(
             id=row.id,
@@ -286,7 +287,7 @@ class Uploads:
             expires=row.touched + self.limits.abandoned_after if receiving else None,
             problem=row.problem,
             remedy=row.remedy,
-            inspection=None if row.inspection is None else Inspection.model_validate_json(row.inspection),
+            inspection=None if inspection is None else Inspection.model_validate_json(inspection),
         )
 
     # Quotas
