@@ -55,25 +55,33 @@ def routes_of(app: FastAPI) -> dict[str, RouteContext]:
 
 
 @pytest.fixture
-def database_url(own_workspace: Path, sqlite_with_tables: Path) -> None:
-    """SQLite: who may do what doesn't depend on it."""
-    own_workspace.mkdir(parents=True, exist_ok=True)
-    shutil.copy(sqlite_with_tables, own_workspace / "workshop.db")
-
-
-@pytest.fixture
-def app_at_rest(settings: WorkshopSettings) -> Iterator[FastAPI]:
+def app_at_rest(own_workspace: Path) -> Iterator[FastAPI]:
     """To be looked at, not asked."""
-    made = create_app(settings)
+    made = create_app(WorkshopSettings(workspace=own_workspace))
     yield made
     made.state.workshop.stop()
 
 
-@pytest.fixture
-def people(app: FastAPI) -> People:
-    """The people of a workshop in which runs wait."""
-    app.state.workshop.scheduler.stop()
-    return People(app)
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory, sqlite_with_tables: Path) -> Iterator[People]:
+    """The people of one workshop for all lines: what is asked about is made anew each time. Runs wait in it."""
+    folder = tmp_path_factory.mktemp("workspace")
+    shutil.copy(sqlite_with_tables, folder / "workshop.db")
+    made = create_app(WorkshopSettings(workspace=folder, threads=2))
+    with TestClient(made, base_url=ADDRESS):
+        made.state.workshop.scheduler.stop()
+        yield People(made)
+
+
+@pytest.fixture(autouse=True)
+def few_at_a_time(people: People) -> Iterator[None]:
+    """There may be so many models and keys, and not as many as all lines together need."""
+    yield
+    workshop = people.workshop
+    for deployment in workshop.gateway.deployments.all():
+        workshop.gateway.delete(deployment)
+    for user in workshop.users.list():
+        workshop.keys.revoke_all(user.id)
 
 
 def test_the_table_has_a_line_for_every_route_and_no_other(app_at_rest: FastAPI):
