@@ -12,7 +12,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 from glassbox.errors import BadInput
-from glassbox.spec import ModelSpec, count_flops, count_memory, count_parameters, described
+from glassbox.spec import ModelSpec, count_memory, described
 from glassbox.stages.interface import Context, Needs, Slot, Stage, StageSettings
 from glassbox.stages.local_paths import ModelName
 from glassbox.workspace.artifact import Artifact
@@ -29,23 +29,16 @@ from glassbox.workspace.artifact import Artifact
 if TYPE_CHECKING:
     import torch
 
-    from glassbox.data.batches import Batches
     from glassbox.data.shards import Shards
-    from glassbox.engines.tensors import Transformer
-    from glassbox.engines.tensors.optimizer import Optimizer
+    from glassbox.stages.pretraining import Pretraining
     from glassbox.tokenizers import Tokenizer
-    from glassbox.training.checkpoints import Checkpoint
-    from glassbox.training.loop import Loop, Outcome
+    from glassbox.training.loop import Outcome
     from glassbox.training.parallel import Group
     from glassbox.training.planning import Choices, Decisions
-    from glassbox.training.step import TrainingStep
-    from glassbox.training.validation import Validation
 
 DECISIONS_FILE = "decisions.json"
 DEFAULT_SECONDS = 180.0
 SUSTAINED = 0.5  # of what large matrices reach, in a whole step (see recipe.py)
-SHARE_MEASURED = 0.03  # of the time that a run is given, to find out how many steps that is; at most:
-LONGEST_MEASURED = 5.0  # seconds
 MEMORY_OF_PYTORCH = 600_000_000  # bytes, before it has a model
 MEMORY_OF_A_RECIPE = 2_000_000_000  # bytes, for a model that isn't chosen yet when the run is asked for
 MAY_DIFFER = frozenset(
@@ -114,15 +107,15 @@ class Settings(StageSettings):
 
 
 def run(settings: Settings, context: Context) -> dict[str, object]:
+    began = time.monotonic()
     from glassbox.training.parallel import joined
 
     inputs = _checked_inputs(settings, context)
     with joined(context.rank, context.world_size) as group:
-        return _run(settings, context, inputs, group)
+        return _run(settings, context, inputs, group, began)
 
 
-def _run(settings: Settings, context: Context, inputs: _Inputs, group: Group) -> dict[str, object]:
-    began = time.monotonic()
+def _run(settings: Settings, context: Context, inputs: Inputs, group: Group, began: float) -> dict[str, object]:
     from glassbox.engines.tensors import save_model
 
     training, decisions = _planned(settings, context, inputs, group, began)
@@ -160,11 +153,12 @@ def _run(settings: Settings, context: Context, inputs: _Inputs, group: Group) ->
 
 
 def _planned(
-    settings: Settings, context: Context, inputs: _Inputs, group: Group, began: float
-) -> tuple[_Pretraining, Decisions]:
+    settings: Settings, context: Context, inputs: Inputs, group: Group, began: float
+) -> tuple[Pretraining, Decisions]:
     """What an earlier attempt decided, or what is decided now, by the leader for all processes."""
     import torch
 
+    from glassbox.stages.pretraining import Pretraining
     from glassbox.training.planning import Choices, Decisions
 
     decided = context.checkpoints / DECISIONS_FILE
@@ -176,11 +170,11 @@ def _planned(
                 f"{group.world_size} instead of {decisions.processes} processes: the time will not be as predicted, "
                 "and the weights are the same up to rounding."
             )
-        return _Pretraining(settings, context, inputs, decisions.choices, device, group), decisions
+        return Pretraining(settings, context, inputs, decisions.choices, device, group), decisions
     torch.set_num_threads(settings.threads or torch.get_num_threads())
     device = _device(settings.device)
     choices = _choose(settings, inputs, device, group.world_size).as_json() if group.leads else None
-    training = _Pretraining(settings, context, inputs, Choices.from_json(group.shared(choices)), device, group)
+    training = Pretraining(settings, context, inputs, Choices.from_json(group.shared(choices)), device, group)
     decisions = training.decide(began)
     if group.leads:
         decisions.save(decided)
@@ -188,7 +182,7 @@ def _planned(
 
 
 @dataclass(frozen=True)
-class _Inputs:
+class Inputs:
     """What is read: shards, and the tokenizer that made them."""
 
     shards: Shards
@@ -197,7 +191,7 @@ class _Inputs:
     identity: dict[str, str]
 
 
-def _checked_inputs(settings: Settings, context: Context) -> _Inputs:
+def _checked_inputs(settings: Settings, context: Context) -> Inputs:
     """Raises BadInput where shards, tokenizer and model don't belong together."""
     from glassbox.data.shards import Shards
     from glassbox.tokenizers import load
@@ -217,7 +211,7 @@ def _checked_inputs(settings: Settings, context: Context) -> _Inputs:
             "ids was given.",
             f"Give --tokenizer {shards.tokenizer}, or tokenize the corpus again.",
         )
-    return _Inputs(
+    return Inputs(
         shards,
         tokenizer,
         tokenizer_artifact.folder,
@@ -225,7 +219,7 @@ def _checked_inputs(settings: Settings, context: Context) -> _Inputs:
     )
 
 
-def _choose(settings: Settings, inputs: _Inputs, device: torch.device, processes: int) -> Choices:
+def _choose(settings: Settings, inputs: Inputs, device: torch.device, processes: int) -> Choices:
     """The recipe for this text, time and so many devices, with what was chosen otherwise. Raises BadInput."""
     from glassbox.training.planning import Choices
     from glassbox.training.precision import CANDIDATES, check_precision
@@ -284,237 +278,6 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
-
-
-class _Pretraining:
-    """One attempt at the run: the model, and what trains it."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        context: Context,
-        inputs: _Inputs,
-        choices: Choices,
-        device: torch.device,
-        group: Group,
-    ) -> None:
-        from glassbox.data.batches import Batches
-        from glassbox.engines.tensors import Transformer
-        from glassbox.training.checkpoints import Checkpoints
-        from glassbox.training.memory import PeakMemory, rehearse
-        from glassbox.training.validation import Validation
-
-        self.settings, self.context, self.inputs, self.choices = settings, context, inputs, choices
-        self.spec, self.device, self.group = choices.spec, device, group
-        train, held_out = inputs.shards.split("train"), inputs.shards.split("validation")
-        self.batches: Batches = Batches(
-            train,
-            choices.batch_size,
-            self.spec.context,
-            settings.seed,
-            rank=group.rank,
-            world_size=group.world_size,
-        )
-        rows = min(choices.batch_size, settings.micro_batch or choices.batch_size)
-        self.validation: Validation = Validation(
-            held_out, self.spec.context, rows, settings.evaluation_tokens, device, group
-        )
-        kept = settings.keep_checkpoints or 2
-        self.checkpoints = Checkpoints(context.checkpoints, keep_last=kept, report=context.log, writes=group.leads)
-        rehearse(device)
-        self.memory = PeakMemory(device)
-        checkpointing = settings.gradient_checkpointing
-        model = Transformer(self.spec, settings.seed, dropout=choices.dropout, checkpointing=checkpointing)
-        self.model: Transformer = model.to(device)
-
-    def checkpoint(self) -> Checkpoint | None:
-        """Where to go on from."""
-        asked = self.context.from_checkpoint
-        return self.checkpoints.latest() if asked is None else self.checkpoints.back_to(asked)
-
-    def decide(self, began: float) -> Decisions:
-        """Measure this machine a little, and settle all that follows from it: as the leader finds, for all."""
-        import torch
-
-        from glassbox.engines.initialization import initial_weights
-        from glassbox.training.planning import Decisions, decide, measure
-        from glassbox.training.precision import FORMATS
-        from glassbox.training.throughput import matmul_peak
-
-        settings = self.settings
-        self.context.progress(0, None, note="measuring this machine")
-        seconds = settings.seconds if settings.seconds or settings.steps else DEFAULT_SECONDS
-        precision = self.group.shared(self._precision() if self.group.leads else None)
-        micro_batch = self.group.shared(self._micro_batch(precision) if self.group.leads else None)
-        pace = measure(
-            self._step(self._optimizer(), precision, micro_batch, self.group),
-            self.batches,
-            self.validation,
-            self._sample,
-            self.context.checkpoints / "measuring",
-            min(LONGEST_MEASURED, SHARE_MEASURED * (seconds or LONGEST_MEASURED)),
-        )
-        peak = matmul_peak(self.device, FORMATS[precision])
-        self.model.load_weights(initial_weights(self.spec, settings.seed))
-        if not self.group.leads:
-            return Decisions.from_json(self.group.shared(None))
-        plan = decide(
-            pace,
-            steps=settings.steps,
-            seconds=None if seconds is None else seconds - (time.monotonic() - began),
-            evaluate_every=settings.evaluate_every,
-            sample_every=settings.sample_every,
-            checkpoint_every=settings.checkpoint_every,
-        )
-        decisions = Decisions(
-            self.choices,
-            self.device.type,
-            torch.get_num_threads(),
-            precision,
-            micro_batch,
-            plan,
-            pace,
-            peak,
-            self.group.world_size,
-        )
-        self.group.shared(decisions.as_json())
-        return decisions
-
-    def predict(self, decisions: Decisions, *, done: int) -> dict[str, float]:
-        """Parameters, bytes of this process, and seconds that are left after `done` steps: by description and pace."""
-        number_format = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[decisions.precision]
-        share = math.ceil(self.choices.batch_size / self.group.world_size)
-        memory = count_memory(
-            self.spec,
-            batch=min(decisions.micro_batch, share),
-            optimizer="momentum" if self.choices.optimizer == "sgd" else self.choices.optimizer,  # pyright: ignore[reportArgumentType]  (a Literal there)
-            activations_in=number_format,  # pyright: ignore[reportArgumentType]  (a Literal there)
-            gradient_checkpointing=self.settings.gradient_checkpointing,
-            accumulates=decisions.micro_batch < share,
-        )
-        return {
-            "parameters": count_parameters(self.spec).total,
-            "memory_bytes": memory.process if self.device.type == "cpu" else memory.training,
-            "seconds": decisions.pace.predict(decisions.plan) * (1 - done / decisions.plan.steps),
-        }
-
-    def run(self, decisions: Decisions, checkpoint: Checkpoint | None) -> Outcome:
-        """From the checkpoint, or from the beginning, to the end of the plan."""
-        import torch
-
-        from glassbox.training.loop import Loop
-
-        torch.set_num_threads(decisions.threads)  # other sums round otherwise, and the bits would differ
-        self.memory.forget_peak()  # what measuring took isn't what training takes
-        step = self._step(self._optimizer(), decisions.precision, decisions.micro_batch, self.group)
-        loop: Loop = Loop(
-            step,
-            self.batches,
-            self._learning_rate(step.optimizer, decisions.plan.steps),
-            self.validation,
-            self.checkpoints,
-            self.context,
-            decisions.plan,
-            patience=self.settings.patience,
-            identity=self._identity(decisions),
-            flops_per_token=count_flops(self.spec).training,
-            matmul_peak=decisions.matmul_peak * self.group.world_size,
-            sample=self._tell_sample,
-        )
-        return loop.run(checkpoint)
-
-    def _identity(self, decisions: Decisions) -> dict[str, object]:
-        """What a checkpoint must have in common with the run that goes on from it."""
-        decided = {name: getattr(decisions, name) for name in ("threads", "precision", "micro_batch")}
-        return {
-            **self.settings.model_dump(mode="json", exclude={*MAY_DIFFER, "seconds"}),
-            **self.inputs.identity,
-            "decided": decided,
-        }
-
-    def _step(
-        self,
-        optimizer: Optimizer,
-        precision: str,
-        micro_batch: int,
-        group: Group | None = None,
-        *,
-        compiled: bool | None = None,
-    ) -> TrainingStep:
-        """group: the processes that make it together; None is this one alone, to measure something."""
-        from glassbox.training.parallel import ALONE
-        from glassbox.training.step import TrainingStep
-
-        return TrainingStep(
-            self.model,
-            optimizer,
-            micro_batch=micro_batch,
-            clip=self.choices.clip,
-            precision=precision,
-            seed=self.settings.seed,
-            compiled=self.settings.compile if compiled is None else compiled,
-            group=group or ALONE,
-        )
-
-    def _optimizer(self) -> Optimizer:
-        from glassbox.engines.tensors.optimizer import OPTIMIZERS
-
-        choices, options = self.choices, {}
-        if choices.learning_rate is not None:
-            options["learning_rate"] = choices.learning_rate
-        if choices.weight_decay is not None:
-            if choices.optimizer not in ("muon", "adamw"):
-                raise BadInput(f"{choices.optimizer} has no weight decay.", "Leave it out, or choose muon or adamw.")
-            options["weight_decay"] = choices.weight_decay
-        return OPTIMIZERS[choices.optimizer](self.model, **options)
-
-    def _learning_rate(self, optimizer: Optimizer, steps: int) -> Callable[[int], float]:
-        from glassbox.training.schedules import Schedule
-
-        group, choices = optimizer.param_groups[0], self.choices
-        height = group["lr"] / group["lr_factor"]
-        return Schedule(choices.schedule, steps, height, warmup=int(choices.warmup * steps), decay=choices.decay)
-
-    def _micro_batch(self, precision: str) -> int:
-        from glassbox.training.batch_size import find_batch_size, memory_limit, trial
-
-        settings, batch_size = self.settings, self.choices.batch_size
-        if settings.micro_batch != 0:
-            return min(settings.micro_batch or batch_size, batch_size)
-        finding = find_batch_size(
-            trial(
-                lambda size: self._step(self._optimizer(), precision, size),
-                self.inputs.shards.split("train"),
-                self.spec.context,
-                self.device,
-            ),
-            memory_limit=memory_limit(self.device, settings.memory_share),
-            largest=batch_size,
-        )
-        self.context.log(f"{finding.batch_size:,} windows at once: {finding.reason}.")
-        return finding.batch_size
-
-    def _precision(self) -> str:
-        """As it was given, or what makes the faster step."""
-        from glassbox.training.planning import timed
-        from glassbox.training.precision import CANDIDATES, fastest_precision
-
-        if self.settings.precision != "auto":
-            return self.settings.precision
-        optimizer, rows, batch = self._optimizer(), self.validation.batch_size, self.batches.batch(0)
-        steps = {name: self._step(optimizer, name, rows, compiled=False) for name in CANDIDATES}
-        return fastest_precision(lambda name: timed(lambda: steps[name](0, batch, 0.0), self.device))
-
-    def _sample(self) -> str:
-        """How the model goes on from the end of a document: the same words for the same weights."""
-        from glassbox.generation import Decoder, Decoding
-
-        prompt = [self.inputs.shards.end_of_text or 0]
-        chosen = Decoder(self.model).tokens([prompt], Decoding(self.settings.sample_tokens, seed=self.settings.seed))
-        return self.inputs.tokenizer.decode(step.ids[0] for step in chosen)
-
-    def _tell_sample(self, done: int) -> None:
-        self.context.text(f"sample after {done:,} steps", self._sample())
 
 
 def _sentence(beginning: str, values: dict[str, Any]) -> str:
