@@ -13,6 +13,8 @@ different lengths.
 
 from __future__ import annotations
 
+import glassbox  # noqa: F401  # isort: skip  (before PyTorch: it says how threads wait on busy cores)
+
 import argparse
 import itertools
 import logging
