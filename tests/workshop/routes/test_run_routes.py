@@ -149,6 +149,22 @@ def test_the_same_key_with_another_question_is_refused(client: TestClient, resti
     assert client.post(f"/api/runs/{first}/fork", json={}, headers=key).status_code == 409
 
 
+def test_a_key_whose_run_lost_its_server_half_way_gives_that_run(client: TestClient, resting: Workshop, monkeypatch):
+    def killed(*_arguments: object) -> None:
+        raise RuntimeError("the server is gone in this very moment")
+
+    key = {"Idempotency-Key": "click"}
+    monkeypatch.setattr("glassbox.workshop.jobs.executor.publish", killed)
+    assert client.post("/api/stages/rehearse/runs", json={}, headers=key).status_code == 500
+    monkeypatch.undo()
+    assert client.get("/api/runs").json()["runs"] == []
+    monkeypatch.setattr(
+        glassbox.stages, "__path__", [*glassbox.stages.__path__, str(TESTS / "stages" / "demonstration")]
+    )
+    answer = client.post("/api/stages/rehearse/runs", json={}, headers=key)
+    assert (answer.status_code, answer.json()["state"]) == (201, "waiting")
+
+
 def test_the_keys_of_two_people_are_two_keys(people: People, resting: Workshop):
     key = {"Idempotency-Key": "click"}
     ids = {
@@ -407,4 +423,4 @@ def test_no_answer_says_where_the_workspace_lies(client: TestClient, workspace: 
 
 @pytest.mark.parametrize("run", ["..", "%2e%2e", "a/b", "%00", "x" * 200, "REHEARSE-abc"])
 def test_an_id_that_is_none_is_not_there(client: TestClient, run: str):
-    assert client.get(f"/api/runs/{run}").status_code in (404, 422)
+    assert client.get(f"/api/runs/{run}").status_code in (400, 404, 422)

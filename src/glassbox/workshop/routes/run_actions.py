@@ -180,6 +180,8 @@ def start_once(
     job = workshop.executor.queue.by_key(asked.user, asked.key) if asked.key is not None else None
     if job is None:
         job = workshop.executor.submit(start(asked))
+    else:
+        workshop.executor.settle(job.run)  # a server that was killed may have left it without its folder
     if job.asked != asked.hash:
         raise Conflict(f"The key {asked.key!r} was used for something else: it started {job.run}.", "Send another key.")
     response.headers["Location"] = f"/api/runs/{job.run}"
