@@ -46,6 +46,15 @@ def command(
         int | None, typer.Option(min=1, help="CPU threads for runs.", show_default="as many as there are")
     ] = None,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs for runs.")] = 0,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            envvar="GLASSBOX_RAY_ADDRESS",
+            metavar="URL",
+            help="The dashboard of a Ray cluster for runs with the launcher ray, such as http://head:8265.",
+            show_default="a cluster of this machine, started when needed",
+        ),
+    ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], typer.Option(help="What goes to standard error, as JSON lines.")
@@ -66,6 +75,7 @@ def command(
         names=tuple(name or ()),
         people=people,
         gpus=gpus,
+        ray_address=ray,
         **({} if threads is None else {"threads": threads}),
     )
 

@@ -27,6 +27,7 @@ class WorkshopSettings(BaseModel):
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="CPU threads for runs.")
     memory: int | None = Field(None, ge=1, description="Bytes for runs; None takes what the machine has.")
     gpus: int = Field(0, ge=0, description="GPUs for runs.")
+    ray_address: str | None = Field(None, description="A Ray cluster's dashboard; None starts one here when needed.")
 
     @property
     def is_loopback(self) -> bool:

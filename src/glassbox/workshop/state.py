@@ -59,7 +59,9 @@ class Workshop:
         self.turns = Turns(at_once=max(1, settings.threads // 2))
         self.resources = Resources(self.workspace.folder)
         slots = Slots(settings.threads, settings.memory or machine_memory(), gpu_numbers(settings.gpus))
-        launchers = all_launchers(self.workspace.folder, cpus=slots.threads, gpus=len(slots.gpus))
+        launchers = all_launchers(
+            self.workspace.folder, cpus=slots.threads, gpus=len(slots.gpus), ray_address=settings.ray_address
+        )
         self.executor = Executor(self.workspace, self.database, launchers, slots)
         self.scheduler = Scheduler(self.executor)
         if settings.people == "one":
