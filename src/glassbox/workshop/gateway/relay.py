@@ -1,8 +1,8 @@
 """One request on its way to a model's process and back: the parts of a stream go on as they come.
 
 - A client that goes away takes its request with it: the process hears of it and writes no further.
-- A process that refuses the connection has just ended: the request waits for the next one, once. Nothing else is tried
-  twice, because it may have been done.
+- A process that refuses the connection has just ended: the request waits for the next one. Nothing else is tried twice,
+  because it may have been done.
 - A process that dies before the answer begins gives a 502; in the middle of a stream the last event is an error, and
   there is no [DONE].
 """
@@ -34,6 +34,8 @@ from glassbox.workshop.gateway.usage import GONE, Entry
 from glassbox.workshop.requests import request_id
 
 STARTING = 120.0  # seconds that a request waits for a process that is being started
+_REFUSED, _NOTICED = 10.0, 0.05  # seconds that connections may be refused, and until the next try: the end of a process
+# is noticed a moment after it
 _EVENTS = "text/event-stream"
 
 
@@ -57,7 +59,7 @@ class Asked:
 
 async def ask(gateway: Gateway, keeper: Keeper, stack: contextlib.AsyncExitStack, asked: Asked) -> httpx.Response:
     """The head of the process's answer; its body is read within the stack. Raises ApiError."""
-    refused = False
+    refused, deadline = False, time.monotonic() + _REFUSED
     while True:
         child = None if refused else keeper.child()
         if child is None:
@@ -75,9 +77,10 @@ async def ask(gateway: Gateway, keeper: Keeper, stack: contextlib.AsyncExitStack
                 stack.callback(answering.pop_all().close)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             keeper.look_now()
-            if refused:
+            if time.monotonic() > deadline:
                 raise crashed() from error
             refused = True
+            await asyncio.sleep(_NOTICED)
             continue
         except httpx.TimeoutException as error:
             raise ApiError(
