@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -32,7 +33,17 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
 
 
 @pytest.fixture
-def live(stand_ins: None, settings: WorkshopSettings) -> Iterator[LiveWorkshop]:
-    """A workshop that answers, whose models are stand-ins."""
+def live(stand_ins: None, own_workspace: Path, sqlite_with_tables: Path) -> Iterator[LiveWorkshop]:
+    """A workshop that answers, whose models are stand-ins; on SQLite, because how a request goes on from where the
+    database was asked doesn't depend on it."""
+    own_workspace.mkdir(parents=True, exist_ok=True)
+    shutil.copy(sqlite_with_tables, own_workspace / "workshop.db")
+    with live_workshop(WorkshopSettings.model_validate({"workspace": own_workspace, "threads": 2})) as workshop:
+        yield workshop
+
+
+@pytest.fixture
+def live_on_each(stand_ins: None, settings: WorkshopSettings) -> Iterator[LiveWorkshop]:
+    """The same, once on SQLite and once on PostgreSQL."""
     with live_workshop(settings) as workshop:
         yield workshop

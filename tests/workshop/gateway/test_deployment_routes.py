@@ -135,7 +135,8 @@ def test_stopping_ends_the_process_and_starting_begins_another(live: LiveWorksho
         assert web.post("/api/deployments/good/start").json()["starts"] == 2
 
 
-def test_a_new_version_takes_over_and_can_be_taken_back(live: LiveWorkshop):
+def test_a_new_version_takes_over_and_can_be_taken_back(live_on_each: LiveWorkshop):
+    live = live_on_each
     live.deploy("good")
     live.model("good")
     with live.web("owner") as web:

@@ -32,7 +32,8 @@ def test_models_are_those_that_one_may_ask(live: LiveWorkshop):
     assert until(lambda: (live.openai().models.retrieve("good").model_extra or {}).get("context"), "it told") == 64
 
 
-def test_a_model_that_is_not_shared_is_there_for_its_owner_alone(live: LiveWorkshop):
+def test_a_model_that_is_not_shared_is_there_for_its_owner_alone(live_on_each: LiveWorkshop):
+    live = live_on_each
     live.deploy("good", person="member", shared=False)
     assert [one.id for one in live.openai("member").models.list()] == ["good"]
     assert list(live.openai("another").models.list()) == []

@@ -22,7 +22,8 @@ def rows(live: LiveWorkshop, person: str) -> list[dict[str, Any]]:
         return web.get("/api/usage").json()["rows"]
 
 
-def test_usage_is_ones_own_and_an_owners_everyones(live: LiveWorkshop):
+def test_usage_is_ones_own_and_an_owners_everyones(live_on_each: LiveWorkshop):
+    live = live_on_each
     live.deploy("good")
     chat(live, "member")
     chat(live, "educator")
