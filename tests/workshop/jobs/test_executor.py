@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -9,11 +10,15 @@ from pretend_servers import GB, Servers
 from pretending import PretendProcess
 
 from glassbox.errors import BadInput
+from glassbox.workshop.database.database import DatabaseAway
 from glassbox.workshop.database.tables import JobRow, OwnerRow
-from glassbox.workshop.jobs import attending, executor
+from glassbox.workshop.jobs import attending, executor, scheduler
 from glassbox.workshop.jobs.executor import Executor
+from glassbox.workshop.jobs.launchers.interface import Condition
 from glassbox.workshop.jobs.queue import Queue
-from glassbox.workshop.jobs.slots import Slots
+from glassbox.workshop.jobs.slots import Slots, Takes
+from glassbox.workshop.jobs.submission import Asked, Schedule, next_attempt_job
+from glassbox.workspace.run import Origin
 
 
 class ServerKilled(BaseException):
@@ -463,3 +468,145 @@ def test_slots_are_those_of_each_machine(make_servers: Callable[..., Servers]):
     other = server.submit(servers.job(threads=2)).run
     look(server)
     assert server.check(other).state == "starting"
+
+
+# What can't be seen, or isn't as it should be
+
+
+def test_an_attempt_that_cannot_be_seen_is_waited_for_and_then_started_anew(servers: Servers, monkeypatch):
+    server = servers.new()
+    run = server.submit(servers.job()).run
+    look(server)
+    monkeypatch.setattr(servers.launcher, "look", lambda _handle: Condition("unknown"))
+    look(server)
+    assert server.check(run).state == "starting"
+    monkeypatch.setattr(attending, "UNSEEN", -1.0)
+    server.attend_all()
+    assert server.check(run).state == "waiting"
+    assert "never heard of again" in server.check(run).why
+
+
+def test_a_run_that_is_given_up_before_it_began_is_cancelled(servers: Servers):
+    server = servers.new()
+    run = server.submit(servers.job()).run
+    look(server)
+    process = servers.launcher.process_of(run)
+    process.is_alive, process.exit_code = False, -9
+    server.cancel(run)
+    assert server.check(run).state == "cancelled"
+
+
+def test_a_run_in_the_line_that_had_failed_stays_failed_when_it_is_given_up(servers: Servers):
+    server = servers.new()
+    run, process = begun(servers, server)
+    process.fail()
+    look(server)
+    job = server.queue.get(run)
+    again = next_attempt_job(servers.workspace.runs.get(run), Takes(1, GB), Schedule(), Asked(servers.user), None)
+    assert server.submit_again(again)
+    assert not server.submit_again(next_attempt_job(server.check(run).run, Takes(1, GB), Schedule(), Asked("x"), None))
+    assert server.queue.get(run).asked == job.asked
+    assert server.check(run).state == "waiting"
+    server.cancel(run)
+    assert server.check(run).state == "failed"
+
+
+def test_a_checkpoint_to_go_on_from_counts_for_one_attempt(servers: Servers):
+    server = servers.new()
+    run, process = begun(servers, server, retries=0)
+    process.save()
+    process.save()
+    process.die()
+    look(server)
+    found = servers.workspace.runs.get(run)
+    server.submit_again(next_attempt_job(found, Takes(1, GB), Schedule(retries=3), Asked(servers.user), 1))
+    look(server)
+    process = servers.launcher.process_of(run)
+    assert process.order.from_checkpoint == 1
+    process.begin()
+    process.die()
+    look(server)
+    assert servers.launcher.process_of(run).order.from_checkpoint is None
+
+
+def test_a_disk_that_refuses_a_new_run_is_asked_again(servers: Servers, monkeypatch):
+    server = servers.new()
+    kill_at(monkeypatch, executor, "publish")
+    with pytest.raises(ServerKilled):
+        server.submit(servers.job("key"))
+    monkeypatch.undo()
+
+    def refuse(*_arguments: object) -> None:
+        raise BadInput("The disk is full.", "Free some space.")
+
+    again = servers.new()
+    monkeypatch.setattr(attending, "publish", refuse)
+    look(again)
+    assert servers.workspace.runs.list() == []
+    monkeypatch.undo()
+    look(again)
+    assert len(servers.workspace.runs.list()) == 1
+
+
+def test_a_fork_whose_origin_was_deleted_meanwhile_is_not_tried_for_ever(servers: Servers):
+    server = servers.new()
+    job = servers.job()
+    origin = Origin(run="rehearse-gone22", step=5)
+    job.record = servers.workspace.runs.describe(
+        "rehearse", name="plays", settings={}, inputs={}, origin=origin
+    ).model_dump_json()
+    server.queue.add(job)
+    look(server)
+    assert server.queue.get(job.run).state == "ended"
+    assert servers.workspace.runs.list() == []
+
+
+def test_a_damaged_run_leaves_the_line_with_a_note(servers: Servers):
+    server = servers.new()
+    run = server.submit(servers.job()).run
+    (servers.workspace.runs.folder / run / "state.json").write_text("{")
+    look(server)
+    job = server.queue.get(run)
+    assert (job.state, "is damaged" in job.note) == ("ended", True)
+
+
+def test_trouble_with_one_run_is_not_that_of_the_others(servers: Servers, monkeypatch):
+    server = servers.new()
+    bad, good = server.submit(servers.job()).run, server.submit(servers.job()).run
+    real = attending.Attendant._attend_waiting
+
+    def troubled(self: object, job: JobRow, run: object) -> None:
+        if job.run == bad:
+            raise RuntimeError("a fault of ours")
+        real(self, job, run)  # pyright: ignore[reportArgumentType]  (as it came)
+
+    monkeypatch.setattr(attending.Attendant, "_attend_waiting", troubled)
+    look(server)
+    assert server.check(good).state == "starting"
+
+
+def test_the_scheduler_goes_on_when_the_database_is_back(servers: Servers, monkeypatch, caplog):
+    server = servers.new()
+    run = server.submit(servers.job()).run
+    troubles = iter([DatabaseAway("gone"), DatabaseAway("gone"), RuntimeError("a fault of ours")])
+    real = server.attend_all
+
+    def troubled() -> None:
+        for trouble in troubles:
+            raise trouble
+        real()
+
+    monkeypatch.setattr(server, "attend_all", troubled)
+    monkeypatch.setattr(scheduler, "WHILE_AWAY", 0.01)
+    monkeypatch.setattr(scheduler, "EVERY", 0.01)
+    worker = scheduler.Scheduler(server)
+    worker.start()
+    deadline = time.monotonic() + 30
+    while server.check(run).state != "starting":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    worker.stop()
+    said = [record.message for record in caplog.records]
+    assert sum("the database is away" in one for one in said) == 1
+    assert "a fault of the scheduler; it goes on" in said
+    assert server.queue.get(run).lease_holder is None

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from glassbox.errors import BadInput
 from glassbox.workshop.database.tables import JobRow
 from glassbox.workshop.jobs.launchers.interface import AttemptOrder, Condition, Handle, Launcher
-from glassbox.workshop.jobs.publishing import publish
+from glassbox.workshop.jobs.publishing import OriginGone, publish
 from glassbox.workshop.jobs.queue import Queue
 from glassbox.workspace import Run, Workspace
 from glassbox.workspace.attempt_requests import request_made
@@ -93,6 +93,9 @@ class Attendant:
     def _publish(self, job: JobRow) -> None:
         try:
             publish(self._workspace, job)
+        except OriginGone as gone:
+            self._queue.end(job, note=gone.problem[:500])
+            return
         except BadInput as error:
             _log.error("the run %s cannot be made: %s", job.run, error)
             return  # the disk may take it later
