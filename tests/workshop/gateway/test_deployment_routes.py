@@ -187,7 +187,7 @@ def test_deleting_ends_the_process_and_frees_the_name(live: LiveWorkshop):
     first = live.pid("good")
     with live.web("owner") as web:
         assert web.delete("/api/deployments/good").status_code == 204
-        assert not psutil.pid_exists(first)
+        until(lambda: not psutil.pid_exists(first), "its process ended")
         assert web.get("/api/deployments/good").status_code == 404
         assert web.delete("/api/deployments/good").status_code == 404
     live.deploy("good")
