@@ -212,7 +212,7 @@ def test_seconds_become_steps_once_and_a_resumed_run_keeps_them(
     decided = next(workspace.folder.rglob(pretrain.DECISIONS_FILE))
     before = decided.read_bytes()
     steps = json.loads(before)["plan"]["steps"]
-    assert steps > 10
+    assert steps >= 1  # how many depends on the machine
     resumed = resume(workspace, stopped.run.id)
     assert resumed.result["steps"] == steps
     story = json.loads((resumed.outputs["model"].folder / "training.json").read_text())

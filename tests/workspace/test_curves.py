@@ -11,8 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from glassbox.errors import BadInput
-from glassbox.workspace.curves import GrowingCurves, curves, thinned
+from glassbox.workspace.curves import Curve, GrowingCurves, LongCurve, curves, thinned
 from glassbox.workspace.events import EventLog, read_events
+
+
+def as_lists(growing: GrowingCurves) -> dict[str, Curve]:
+    return {name: list(curve) for name, curve in growing.update().items()}
+
 
 numbers = some.floats(allow_nan=False, width=32)
 
@@ -43,8 +48,16 @@ def test_a_growing_file_gives_the_same_curves_as_one_that_is_read_whole(
         log.append("metrics", step=step, values={"loss": value, f"metric {step % 2}": step})
         log.append("log", message='not one: "kind":"metrics"')
     log.close()
-    assert growing.update() == curves(read_events(path))
+    assert as_lists(growing) == curves(read_events(path))
     assert growing.points == sum(map(len, curves(read_events(path)).values()))
+
+
+@given(some.lists(numbers, max_size=50), some.integers(0, 60), some.integers(0, 60))
+def test_a_part_of_a_curve_has_the_steps_between_its_bounds(values: list[float], first: int, last: int):
+    curve = LongCurve(range(len(values)), values)
+    assert list(curve.between(first, last)) == [point for point in enumerate(values) if first <= point[0] <= last]
+    assert list(curve.between(None, None)) == curve[:] == list(curve)
+    assert thinned(curve, 8) == thinned(list(curve), 8)
 
 
 def test_what_is_no_number_is_told_as_such(tmp_path: Path):
@@ -68,7 +81,7 @@ def test_a_line_that_is_still_being_written_waits_for_its_end(tmp_path: Path):
     path.write_text(line[:40])
     assert growing.update() == {}
     path.write_text(line + "\n")
-    assert growing.update() == {"loss": [(1, 2.5)]}
+    assert as_lists(growing) == {"loss": [(1, 2.5)]}
 
 
 def test_a_damaged_line_names_its_file(tmp_path: Path):

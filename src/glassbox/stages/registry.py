@@ -6,6 +6,7 @@ Listing reads the files' text and imports nothing, so that it stays fast however
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.util
 import pkgutil
@@ -29,11 +30,16 @@ class StageSummary:
     summary: str
 
 
-def stages() -> list[StageSummary]:
+def stages() -> tuple[StageSummary, ...]:
     """Every stage in the order in which data goes through them; those that aren't on that way follow by name."""
-    found = [summary for module in pkgutil.iter_modules(glassbox.stages.__path__) if (summary := _summary(module.name))]
+    return _stages_in(tuple(glassbox.stages.__path__))
+
+
+@functools.cache
+def _stages_in(folders: tuple[str, ...]) -> tuple[StageSummary, ...]:
+    found = [summary for module in pkgutil.iter_modules(folders) if (summary := _summary(module.name))]
     order = {name: place for place, name in enumerate(_WAY_OF_THE_DATA)}
-    return sorted(found, key=lambda stage: (order.get(stage.name, len(order)), stage.name))
+    return tuple(sorted(found, key=lambda stage: (order.get(stage.name, len(order)), stage.name)))
 
 
 def load_stage(name: str) -> Stage:

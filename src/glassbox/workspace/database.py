@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 from glassbox.errors import BadInput
 from glassbox.workspace.faults import full_disk, is_full_disk
 from glassbox.workspace.tables import VERSION, Table
+from glassbox.workspace.write_ahead import use_write_ahead_log
 
 _BUSY_TIMEOUT = 30.0  # seconds to wait for another writer
 
@@ -81,7 +82,7 @@ class Database:
 def _prepare_connection(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver must not begin transactions on its own: `_begin` does
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
+    use_write_ahead_log(cursor, _BUSY_TIMEOUT)
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

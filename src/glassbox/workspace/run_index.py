@@ -6,7 +6,7 @@ Before each answer every run's state file is looked at (not opened): rows whose 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,15 +47,19 @@ class RunIndex:
     def __init__(self, folder: Path, database: Database) -> None:
         self._folder = folder
         self._database = database
+        self._kept: tuple[dict[str, str], list[RunEntry]] | None = None  # the last answer, and the stamps it is true of
 
     def entries(self, stage: str | None = None) -> list[RunEntry]:
         """Newest first."""
-        self._synchronise()
-        query = select(*_COLUMNS).order_by(RunRow.created.desc(), RunRow.id)
-        if stage is not None:
-            query = query.where(RunRow.stage == stage)
-        with self._database.reading() as session:
-            return [self._entry(row) for row in session.execute(query)]
+        present = self._present()
+        kept = self._kept
+        if kept is None or kept[0] != present:
+            self._synchronise()
+            query = select(*_COLUMNS).order_by(RunRow.created.desc(), RunRow.id)
+            with self._database.reading() as session:
+                kept = present, [self._entry(row) for row in session.execute(query)]
+            self._kept = kept
+        return [self._now(entry) for entry in kept[1] if stage in (None, entry.stage)]
 
     def readers_of(self, artifact_id: str) -> list[RunEntry]:
         """The runs that have this artifact among their inputs, newest first."""
@@ -63,16 +67,19 @@ class RunIndex:
         reading = select(RunInputRow.run).where(RunInputRow.artifact == artifact_id)
         with self._database.reading() as session:
             rows = session.execute(select(*_COLUMNS).where(RunRow.id.in_(reading)).order_by(RunRow.created.desc()))
-            return [self._entry(row) for row in rows]
+            return [self._now(self._entry(row)) for row in rows]
+
+    def _now(self, entry: RunEntry) -> RunEntry:
+        """The same, interrupted if the process is gone that is said to be at work on it."""
+        if entry.state not in HELD_BY_A_PROCESS:
+            return entry
+        try:
+            return replace(entry, state=true_state(entry.folder, read_state(entry.folder)))
+        except BadInput:
+            return replace(entry, state="interrupted")  # deleted or damaged in this very moment
 
     def _entry(self, row: Row[str, str, str, str, int, float, str | None]) -> RunEntry:
         state: State | None = None if row.problem is not None else row.state  # pyright: ignore[reportAssignmentType]  (one of STATES: the column is text)
-        if state in HELD_BY_A_PROCESS:
-            folder = self._folder / row.id
-            try:
-                state = true_state(folder, read_state(folder))
-            except BadInput:
-                state = "interrupted"  # deleted or damaged in this very moment
         return RunEntry(
             runs=self._folder,
             id=row.id,

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from glassbox.errors import BadInput
 from glassbox.workshop.database.upgrade import upgrade
 from glassbox.workspace.faults import full_disk, is_full_disk
+from glassbox.workspace.write_ahead import use_write_ahead_log
 
 FILE = "workshop.db"
 _BUSY_TIMEOUT = 30.0  # seconds to wait for another writer
@@ -116,7 +117,7 @@ def _engine(url: URL) -> Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver must not begin transactions on its own: `_begin_in_sqlite` does
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
+    use_write_ahead_log(cursor, _BUSY_TIMEOUT)
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
@@ -134,5 +135,7 @@ def _begin_in_postgresql(connection: Connection) -> None:
 
 def _is_away(error: DBAPIError) -> bool:
     """No connection, or one that was cut; SQLite's file held for too long, or out of reach."""
-    name = type(error.orig).__name__
+    name, said = type(error.orig).__name__, str(error.orig)
+    if "sqlite3" in type(error.orig).__module__:
+        return any(words in said for words in ("locked", "unable to open", "disk I/O error"))
     return name in ("OperationalError", "AdminShutdown", "CrashShutdown", "CannotConnectNow", "InterfaceError")

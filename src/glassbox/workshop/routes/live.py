@@ -91,10 +91,8 @@ def get_curves(
     chosen = found if metric is None else {name: found[name] for name in metric if name in found}
     curves: dict[str, CurvePoints] = {}
     for name, curve in chosen.items():
-        if first_step is not None or last_step is not None:
-            begin, end = first_step or 0, math.inf if last_step is None else last_step
-            curve = [point for point in curve if begin <= point[0] <= end]
-        curves[name] = curve_points(thinned(curve, points), len(curve))
+        part = curve.between(first_step, last_step)
+        curves[name] = curve_points(thinned(part, points), len(part))
     return Curves(curves=curves)
 
 
