@@ -19,7 +19,6 @@ from glassbox.workshop.database.database import DatabaseAway
 from glassbox.workshop.database.tables import Table
 from glassbox.workshop.database.upgrade import MIGRATIONS, alembic_config, newest
 
-
 NEW_USER = "INSERT INTO users (id, name, role, display_name, created) VALUES ('a', 'a', 'member', '', 0)"
 
 
