@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from pretending import PretendLauncher, a_process
+import pytest
+from pretending import PretendLauncher, PretendProcess, a_process
 
 from glassbox.workshop.accounts.users import Users
 from glassbox.workshop.database import Database
@@ -38,3 +39,43 @@ class Servers:
         takes = Takes(*(fields.pop(name, default) for name, default in (("threads", 1), ("memory", GB), ("gpus", 0))))  # pyright: ignore[reportArgumentType]
         schedule = Schedule.model_validate(fields)
         return new_job(record, takes, schedule, Asked(self.user, key, body or {}))
+
+
+def look(server: Executor) -> None:
+    server.attend_all()
+    server.start_next()
+
+
+def begun(servers: Servers, server: Executor, **fields: object) -> tuple[str, PretendProcess]:
+    """A run that is at work."""
+    run = server.submit(servers.job(**fields)).run
+    look(server)
+    process = servers.launcher.process_of(run)
+    process.begin()
+    look(server)
+    return run, process
+
+
+def at_its_end(servers: Servers, server: Executor, run: str) -> str:
+    """Let whatever is started begin and finish, until nothing is left to do."""
+    for _ in range(20):
+        look(server)
+        for process in servers.launcher.alive:
+            if process.attempt is None:
+                process.begin()
+            if process.attempt is not None:
+                process.finish()
+        if (now := server.check(run)).job is not None and now.job.state == "ended":
+            return now.state
+    pytest.fail(f"{run} is still {server.check(run)}")
+
+
+class ServerKilled(BaseException):
+    """The server is gone in this very moment."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> None:
+    def killed(*_arguments: object, **_words: object) -> None:
+        raise ServerKilled
+
+    monkeypatch.setattr(place, name, killed)
