@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pretend_servers import Servers, at_its_end, begun, look
+from pretend_servers import ServerKilled, Servers, at_its_end, begun, kill_at, look
 
 from glassbox.errors import BadInput
 from glassbox.workshop.database.tables import OwnerRow
