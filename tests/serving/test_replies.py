@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from own_loop import run_async
 from starlette.responses import Response
 
 from glassbox.serving.protocol.errors import ApiError
@@ -38,7 +39,7 @@ async def failing(parts: int) -> AsyncGenerator[bytes]:
 
 
 def test_a_failure_in_the_middle_is_an_event_and_no_end_is_pretended():
-    start, first, error, end = asyncio.run(sent_by(EventStream(failing(1))))
+    start, first, error, end = run_async(sent_by(EventStream(failing(1))))
     assert start["status"] == 200
     assert (b"content-type", b"text/event-stream; charset=utf-8") in start["headers"]
     assert first["body"] == b"data: 1\n\n"
@@ -51,7 +52,7 @@ def test_a_failure_in_the_middle_is_an_event_and_no_end_is_pretended():
 
 def test_a_failure_before_the_first_part_has_a_status_of_its_own():
     with pytest.raises(ApiError):
-        asyncio.run(sent_by(EventStream(failing(0))))
+        run_async(sent_by(EventStream(failing(0))))
 
 
 def test_work_ends_when_nobody_listens_any_more():
@@ -69,7 +70,7 @@ def test_work_ends_when_nobody_listens_any_more():
     async def leaving() -> Any:
         return next(messages)
 
-    assert asyncio.run(sent_by(WhileListened(work), leaving)) == []
+    assert run_async(sent_by(WhileListened(work), leaving)) == []
     assert ended == ["work"]
 
 
@@ -78,4 +79,4 @@ def test_work_that_fails_is_heard_of():
         raise ApiError(400, "no")
 
     with pytest.raises(ApiError, match="no"):
-        asyncio.run(sent_by(WhileListened(work)))
+        run_async(sent_by(WhileListened(work)))

@@ -135,6 +135,18 @@ def read_events(path: Path) -> Iterator[Event]:
     return EventReader(path).read()
 
 
+def last_event(path: Path) -> Event | None:
+    """The last whole one, found from the end of the file; None if there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        return _last_whole_event(descriptor)[0]
+    finally:
+        os.close(descriptor)
+
+
 def follow_events(path: Path, at_rest: Callable[[], bool]) -> Iterator[Event]:
     """Every event so far and, until `at_rest()` is true, each new one as it comes."""
     reader = EventReader(path)

@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from glassbox.errors import BadInput
-from glassbox.workspace.events import EVENTS_FILE, Event, follow_events, read_events
+from glassbox.workspace.events import EVENTS_FILE, Event, follow_events, last_event, read_events
 from glassbox.workspace.manifest import ArtifactLink
 from glassbox.workspace.processes import Process
 from glassbox.workspace.states import HELD_BY_A_PROCESS, State
@@ -24,6 +24,8 @@ CHECKPOINTS_FOLDER = "checkpoints"
 FORMAT = 1
 HEARTBEAT_EVERY = 10.0  # seconds
 _SILENT_AFTER = 6 * HEARTBEAT_EVERY
+_TOLD_WITHIN = 2.0  # seconds between a state and the event that tells it; a full disk may refuse the event
+_TOLD_POLL = 0.01
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -120,7 +122,7 @@ class Run:
         return follow_events(self.folder / EVENTS_FILE, self._is_at_rest())
 
     def _is_at_rest(self) -> Callable[[], bool]:
-        return lambda: true_state(self.folder, read_state(self.folder)) not in HELD_BY_A_PROCESS
+        return lambda: settled_state(self.folder) not in HELD_BY_A_PROCESS
 
 
 def read_state(folder: Path) -> RunState:
@@ -139,6 +141,25 @@ def true_state(folder: Path, status: RunState) -> State:
         except FileNotFoundError:
             alive = False
     return status.state if alive else "interrupted"
+
+
+def settled_state(folder: Path) -> State:
+    """The state in truth, once everything that led to it is among the events.
+
+    A run's end is written into its state first, so that it stands, and then told as an event: this waits a moment for
+    that event, as long as the process that writes it is there. Raises BadInput if the state is missing or damaged.
+    """
+    status = read_state(folder)
+    state = true_state(folder, status)
+    until = time.monotonic() + _TOLD_WITHIN
+    while state == status.state and state not in (*HELD_BY_A_PROCESS, "queued") and time.monotonic() < until:
+        last = last_event(folder / EVENTS_FILE)
+        if last is None or (last.kind == "state" and last.fields["state"] == state):
+            break
+        if status.process is None or status.process.is_alive() is False:
+            break
+        time.sleep(_TOLD_POLL)
+    return state
 
 
 def _read(path: Path, model: type[_Model]) -> _Model:

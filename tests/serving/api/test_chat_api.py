@@ -7,6 +7,7 @@ from typing import Any
 
 import openai
 import pytest
+from own_loop import run_async
 from served_child import Child
 
 from glassbox.generation import Completion, Decoder, Decoding
@@ -200,7 +201,7 @@ def test_sixteen_streams_at_once_each_say_what_they_would_alone(server: Child, d
         async with server.asynchronous_client() as client:
             return await asyncio.gather(*(ask(client, number) for number in range(16)))
 
-    answers = asyncio.run(ask_all())
+    answers = run_async(ask_all())
     for number, answer in enumerate(answers):
         prompt = f"User:\nShell {number}" + "!" * number + "\n\nAssistant:\n"
         [expected] = alone(decoder, [prompt], max_tokens=40 + number, seed=number)

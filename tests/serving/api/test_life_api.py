@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from own_loop import run_async
 from served_child import PATIENCE, Child, until
 
 from glassbox.cli.main import run
@@ -103,7 +104,7 @@ def test_who_goes_away_frees_the_row(server: Child):
                     model="shells", prompt=["a"] * 8, n=16, max_tokens=500, seed=1, timeout=0.2
                 )
 
-    asyncio.run(give_up())
+    run_async(give_up())
     until(lambda: load(server)["busy"] == load(server)["waiting"] == 0, "the rows were free")
     assert 'glassbox_answers_total{end="cancelled"}' in httpx.get(f"{server.address}/metrics").text
 
@@ -116,7 +117,7 @@ def test_more_than_may_wait_are_told_to_come_again(server: Child):
                 settings: Any = {"model": "shells", "prompt": ["a"] * 8, "n": 16, "max_tokens": 400, "seed": 1}
                 await asyncio.gather(*(client.completions.create(**settings) for _ in range(4)))
 
-        asyncio.run(ask_all())
+        run_async(ask_all())
     assert raised.value.response.headers["retry-after"] == "1"
     assert raised.value.code == "too_many_waiting"
     until(lambda: load(server)["busy"] == load(server)["waiting"] == 0, "the rows were free")
@@ -175,7 +176,9 @@ def test_what_cannot_be_served_is_told_before_a_model_is_loaded(
     assert re.search(said, told), told
 
 
-def test_a_ready_file_that_cannot_be_written_is_told(model_folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_ready_file_that_cannot_be_written_is_told(model_folder: Path):
     arguments = ["--port", "0", "--ready-file", str(model_folder / "nowhere" / "ready")]
-    assert run(["serve-model", str(model_folder), *arguments]) == 2
-    assert "nowhere" in capsys.readouterr().err
+    command = [sys.executable, "-m", "glassbox", "serve-model", str(model_folder), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr

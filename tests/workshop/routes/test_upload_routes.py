@@ -23,6 +23,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from own_loop import run_async
 from people import People
 
 from glassbox.workshop.state import Workshop
@@ -405,5 +406,5 @@ def test_a_connection_that_falls_silent_is_given_up_and_keeps_what_came(
         yield b"never"
 
     with pytest.raises(TooSlow, match=r"Nothing came for 0\.3 seconds"):
-        asyncio.run(Incoming(workshop.uploads, upload, 0, None).take(silent()))
+        run_async(Incoming(workshop.uploads, upload, 0, None).take(silent()))
     assert offset_of(ann, place) == 5

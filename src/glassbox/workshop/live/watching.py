@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from glassbox.errors import BadInput
 from glassbox.workshop.live.event_lines import EventLines
 from glassbox.workspace.events import EVENTS_FILE
-from glassbox.workspace.run import read_state, true_state
+from glassbox.workspace.run import settled_state
 from glassbox.workspace.states import HELD_BY_A_PROCESS, State
 
 _LOOK_EVERY = 0.2  # seconds
@@ -53,7 +53,7 @@ class _WatchedRun:
         if now - self._state_seen >= _STATE_EVERY or state in (*HELD_BY_A_PROCESS, None):
             self._state_seen = now
             try:  # the state before the lines: what was written before the run came to rest is then not missed
-                state = true_state(self._folder, read_state(self._folder))
+                state = settled_state(self._folder)
             except BadInput:
                 state = None
         return self.lines.refresh(), state
