@@ -40,7 +40,7 @@ def served(folder: Path) -> ServedModel:
 
 def asking(model: ServedModel) -> TestClient:
     """An application in this process, without a socket."""
-    service = Service(model, rows=2, waiting=4, process_id=1)
+    service = Service(model, rows=2, waiting=4, threads=1, process_id=1)
     return TestClient(create_app(service, key=None, local=True), base_url="http://localhost")
 
 
@@ -164,7 +164,7 @@ def test_a_fault_of_ours_is_told_without_its_traceback(tmp_path: Path, monkeypat
         raise RuntimeError("a secret detail")
 
     monkeypatch.setattr("glassbox.serving.embeddings.embed", fail)
-    service = Service(model, rows=2, waiting=4, process_id=1)
+    service = Service(model, rows=2, waiting=4, threads=1, process_id=1)
     client = TestClient(
         create_app(service, key=None, local=True), base_url="http://localhost", raise_server_exceptions=False
     )

@@ -11,6 +11,8 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
+import torch
+
 from glassbox.engines.tensors.transformer import Transformer
 from glassbox.errors import BadInput
 from glassbox.generation import Answer, Decoding
@@ -29,11 +31,20 @@ class ContinuousBatcher:
     log-probabilities equal up to rounding (a kernel may add in another order where there are more rows).
 
     rows: requests that are read and written at a time. waiting: how many more may wait for a row.
+    threads: that compute; None takes as many as PyTorch does.
 
     Raises BadInput for a model that doesn't continue text, and for numbers below 1.
     """
 
-    def __init__(self, model: Transformer, tokenizer: Tokenizer, *, rows: int = 16, waiting: int = 256) -> None:
+    def __init__(
+        self,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        *,
+        rows: int = 16,
+        waiting: int = 256,
+        threads: int | None = None,
+    ) -> None:
         if model.spec.kind != "decoder" or model.spec.head != "language":
             raise BadInput(
                 f"This model is of kind {model.spec.kind} with a head for {model.spec.head}, and only a decoder of "
@@ -53,6 +64,7 @@ class ContinuousBatcher:
         self._healthy = True
         self._gone = 0  # cancelled while they waited
         self._worker: threading.Thread | None = None
+        self._threads = threads or torch.get_num_threads()
 
     def start(self) -> None:
         """Begin to answer; to be called once."""
@@ -139,6 +151,7 @@ class ContinuousBatcher:
             )
 
     def _work(self) -> None:
+        torch.set_num_threads(self._threads)  # OpenMP counts each thread's own
         try:
             while self._admit():
                 self._batch.round()

@@ -57,7 +57,7 @@ class Inbox:
             if batch:
                 yield batch
             if self._unfinished and self._stream:
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(PAUSE - self._loop.time() % PAUSE)  # all streams at once: one wake, not one each
 
     async def _arrival(self) -> None:
         self._awaited = True  # from here on the thread that writes wakes us

@@ -77,8 +77,9 @@ def serve(settings: ServerSettings, ready: Callable[[ServedModel, str], None]) -
     if settings.end_with_stdin:
         threading.Thread(target=_end_with_stdin, args=(end,), name="parent", daemon=True).start()
     with _bound(settings) as listener:
+        threads = _leave_threads_to_the_batcher()
         model = ServedModel(find(settings.model, settings.workspace, settings.name))
-        service = Service(model, rows=settings.rows, waiting=WAITING, process_id=os.getpid())
+        service = Service(model, rows=settings.rows, waiting=WAITING, threads=threads, process_id=os.getpid())
         address = _address(settings.host, listener)
 
         def answers() -> None:
@@ -136,6 +137,17 @@ def _tell(ready_file: Path, told: str) -> None:
             atomic.write_file(ready_file, told.encode())
     except OSError as error:
         raise BadInput(f"{ready_file} can't be written: {error.strerror}.", "Choose another --ready-file.") from None
+
+
+def _leave_threads_to_the_batcher() -> int:
+    """How many threads may compute. From here on this one does so alone: each thread that computes with OpenMP gets
+    helpers of its own, and as soon as there are more of them than cores, all of them sleep between any two operations.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return threads
 
 
 def _check_key(settings: ServerSettings, *, local: bool) -> None:

@@ -24,12 +24,14 @@ T = TypeVar("T")
 class Service:
     """One served model at work. batcher: None for a model that doesn't write."""
 
-    def __init__(self, model: ServedModel, *, rows: int, waiting: int, process_id: int) -> None:
+    def __init__(self, model: ServedModel, *, rows: int, waiting: int, threads: int, process_id: int) -> None:
         self.model = model
         self._process_id = process_id
         self._batcher: ContinuousBatcher | None = None
         if model.writes:
-            self._batcher = ContinuousBatcher(model.reader.model, model.tokenizer, rows=rows, waiting=waiting)
+            self._batcher = ContinuousBatcher(
+                model.reader.model, model.tokenizer, rows=rows, waiting=waiting, threads=threads
+            )
         self.metrics = Metrics(None if self._batcher is None else self._batcher.snapshot)
         self._reading = ThreadPoolExecutor(1, "reading")
         self._readers = 0
