@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from datasketch import MinHash  # pyright: ignore[reportMissingImports]
+from datasketch import MinHash  # pyright: ignore[reportMissingImports]  (for tests alone)
 
 from glassbox.data.batches import Batches
 from glassbox.data.corpus import CorpusWriter

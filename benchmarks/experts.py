@@ -25,10 +25,10 @@ from glassbox.engines.tensors.step import Step
 from glassbox.engines.values import NOTHING
 from glassbox.spec import Experts, ModelSpec
 
-import torch  # isort: skip
-from torch import Tensor, nn  # isort: skip
-from transformers import DynamicCache, MixtralConfig, MixtralForCausalLM  # isort: skip
-from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock  # isort: skip
+import torch  # isort: skip  (after glassbox)
+from torch import Tensor, nn  # isort: skip  (after glassbox)
+from transformers import DynamicCache, MixtralConfig, MixtralForCausalLM  # isort: skip  (after glassbox)
+from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock  # isort: skip  (after glassbox)
 
 SIZES = {  # tokens, width, experts, visited, hidden width of one
     "small": (1_024, 128, 8, 2, 256),

@@ -22,7 +22,7 @@ from glassbox.generation import Decoder, Decoding
 from glassbox.spec import ModelSpec
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
-from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402
+from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402  (its warnings are silenced first)
 
 VOCABULARY, CONTEXT, PROMPT = 65, 256, 8
 # Name, layers, heads, width, batch, the ratio that the project promises.

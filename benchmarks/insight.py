@@ -25,7 +25,7 @@ from glassbox.insight import ablation_effects, trace_tokens
 from glassbox.spec import ModelSpec, count_flops
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
-from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402
+from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402  (its warnings are silenced first)
 
 QUICKSTART = ModelSpec(
     vocabulary_size=4_096, context=256, width=192, layers=4, heads=3, activation="relu_squared", qk_norm=True

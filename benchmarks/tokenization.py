@@ -17,7 +17,7 @@ from pathlib import Path
 
 import tiktoken
 import tokenizers
-from rustbpe import Tokenizer as RustBPE  # pyright: ignore[reportAttributeAccessIssue]
+from rustbpe import Tokenizer as RustBPE  # pyright: ignore[reportAttributeAccessIssue]  (its types lack it)
 from tokenizers import pre_tokenizers, trainers
 
 from glassbox.tokenizers.bytepair import BytePairTokenizer

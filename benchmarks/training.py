@@ -29,9 +29,9 @@ from glassbox.engines.tensors.optimizer import AdamW, Muon
 from glassbox.spec import ModelSpec
 from glassbox.training.schedules import Schedule
 
-import torch  # isort: skip
-import torch.nn.functional as F  # isort: skip
-from torch import Tensor, nn  # isort: skip
+import torch  # isort: skip  (after glassbox)
+import torch.nn.functional as F  # isort: skip  (after glassbox)
+from torch import Tensor, nn  # isort: skip  (after glassbox)
 
 ITERATIONS = 2000
 LEARNING: dict[str, Any] = {

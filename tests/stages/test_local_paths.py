@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from glassbox.errors import BadInput
 from glassbox.stages import registry
 from glassbox.stages.interface import StageSettings
-from glassbox.stages.local_paths import Access, InputPath, LocalPath, ModelName, OutputPath, Places
+from glassbox.stages.local_paths import Access, InputPath, LocalPath, ModelName, Names, OutputPath, Places
 
 HERE = Path("/somewhere/of/the/server")
 
@@ -42,6 +42,18 @@ class Settings(StageSettings):
     to: OutputPath = Path("out")
     spec: ModelName = "microgpt"
     inner: Inner = Inner()
+
+
+class NamesAlone(Names):
+    def reference(self, path: Path, access: Access) -> str:
+        return path.name
+
+
+def test_what_only_shows_settings_takes_none():
+    shown = Settings(path=HERE / "tales.txt").model_dump(mode="json", context=NamesAlone())
+    assert (shown["path"], shown["to"]) == ("tales.txt", "out")
+    with pytest.raises(TypeError, match="Places"):
+        Settings.model_validate({"path": "/etc/passwd"}, context=NamesAlone())
 
 
 def given_from_elsewhere(**values: Any) -> Settings:

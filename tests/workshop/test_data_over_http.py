@@ -54,7 +54,9 @@ def test_a_text_is_brought_looked_into_collected_and_read(ann: TestClient, peopl
         time.sleep(0.05)
     assert found["state"] == "ready", found
     run = collect(ann, path=found["reference"], text_field="body")
-    assert ended(ann, run["id"])["state"] == "finished"
+    over = ended(ann, run["id"])
+    assert over["state"] == "finished"
+    assert over["settings"]["path"] == f"upload:{upload}"  # as it was given, so that it can be given again
     [corpus] = ann.get("/api/artifacts", params={"kind": "corpus"}).json()["artifacts"]
     documents = ann.get(f"/api/corpora/{corpus['id']}/documents", params={"skip": 48}).json()["documents"]
     assert [one["text"] for one in documents] == ["tale number 48", "tale number 49"]

@@ -44,7 +44,18 @@ _ASKED: dict[Access, str] = {
 }
 
 
-class Places(ABC):
+class Names(ABC):
+    """How paths of this machine are called from elsewhere. Settings can be shown with these, and not taken."""
+
+    @abstractmethod
+    def reference(self, path: Path, access: Access) -> str:
+        """`upload:<id>` or `download:<name>` for what came from elsewhere, or shall go there.
+
+        For any other path it gives the file's name alone: where it lies is nobody's business.
+        """
+
+
+class Places(Names):
     """Where files of somebody lie who isn't at this machine. BadInput is raised for what isn't theirs."""
 
     @abstractmethod
@@ -54,13 +65,6 @@ class Places(ABC):
     @abstractmethod
     def to_write(self, name: str) -> Path:
         """A new place for what shall be fetched under this name."""
-
-    @abstractmethod
-    def reference(self, path: Path, access: Access) -> str:
-        """How a place that one of the other methods gave is called from elsewhere: `upload:<id>`, `download:<name>`.
-
-        For a path that didn't come from here it gives the file's name alone: where it lies is nobody's business.
-        """
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class LocalPath:
 
     def _placed(self, value: Any, info: ValidationInfo) -> Any:
         """What came from elsewhere becomes a path here, or is refused; without `Places` nothing is done."""
+        if isinstance(info.context, Names) and not isinstance(info.context, Places):
+            raise TypeError("settings can be shown with Names; to take them from elsewhere needs Places")
         if not isinstance(info.context, Places) or value is None:
             return value
         prefix = _PREFIX[self.access]
@@ -116,7 +122,7 @@ class LocalPath:
     def _named(self, value: Path | str, info: SerializationInfo) -> Path | str:
         if isinstance(value, str) and self.is_path and not self.is_path(value):
             return value
-        if isinstance(info.context, Places):
+        if isinstance(info.context, Names):
             return info.context.reference(Path(value), self.access)
         return str(value) if info.mode == "json" else value
 

@@ -6,19 +6,16 @@ import contextlib
 import functools
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from glassbox.errors import BadInput
+from glassbox.workspace import sqlite
 from glassbox.workspace.faults import full_disk, is_full_disk
 from glassbox.workspace.tables import VERSION, Table
-from glassbox.workspace.write_ahead import use_write_ahead_log
-
-_BUSY_TIMEOUT = 30.0  # seconds to wait for another writer
 
 
 class Database:
@@ -43,9 +40,8 @@ class Database:
     @functools.cached_property
     def _engine(self) -> Engine:
         url = URL.create("sqlite", database=str(self.path))
-        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _BUSY_TIMEOUT})
-        event.listen(engine, "connect", _prepare_connection)
-        event.listen(engine, "begin", _begin)
+        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": sqlite.PATIENCE})
+        sqlite.set_up(engine)
         with self._explained(), engine.execution_options(writing=True).begin() as connection:
             self._prepare_tables(connection)
         return engine
@@ -77,17 +73,3 @@ class Database:
             else:
                 remedy = "Move that file away: it is an index, and will be made again from the folder."
             raise BadInput(f"{self.path} cannot be used: {reason}.", remedy) from error
-
-
-def _prepare_connection(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions on its own: `_begin` does
-    cursor = connection.cursor()
-    use_write_ahead_log(cursor, _BUSY_TIMEOUT)
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-def _begin(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

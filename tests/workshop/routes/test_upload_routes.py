@@ -213,7 +213,7 @@ def test_whatever_is_sent_only_the_file_itself_ever_comes_together(
         assert offset_of(ann, place) == offset
     if offset < len(content):
         assert append(ann, place, offset, content[offset:]).status_code == 204
-    workshop: Workshop = ann.app.state.workshop  # pyright: ignore[reportAttributeAccessIssue]
+    workshop: Workshop = ann.app.state.workshop  # pyright: ignore[reportAttributeAccessIssue]  (any ASGI app)
     assert workshop.uploads.path(place.rpartition("/")[2]).read_bytes() == content
     assert ann.delete(place, headers=TUS).status_code == 204
 

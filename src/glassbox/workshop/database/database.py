@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, TimeoutError
@@ -18,11 +17,10 @@ from sqlalchemy.orm import Session
 
 from glassbox.errors import BadInput
 from glassbox.workshop.database.upgrade import upgrade
+from glassbox.workspace import sqlite
 from glassbox.workspace.faults import full_disk, is_full_disk
-from glassbox.workspace.write_ahead import use_write_ahead_log
 
 FILE = "workshop.db"
-_BUSY_TIMEOUT = 30.0  # seconds to wait for another writer
 _WRITERS_LOCK = 0x676C6173  # any number, the same in every process
 
 
@@ -105,27 +103,12 @@ def _checked(given: str) -> URL:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
-        engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=_BUSY_TIMEOUT)
+        engine = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_timeout=sqlite.PATIENCE)
         event.listen(engine, "begin", _begin_in_postgresql)
         return engine
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT}, pool_size=10, max_overflow=40)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_in_sqlite)
+    engine = create_engine(url, connect_args={"timeout": sqlite.PATIENCE}, pool_size=10, max_overflow=40)
+    sqlite.set_up(engine)
     return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions on its own: `_begin_in_sqlite` does
-    cursor = connection.cursor()
-    use_write_ahead_log(cursor, _BUSY_TIMEOUT)
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-def _begin_in_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 def _begin_in_postgresql(connection: Connection) -> None:

@@ -11,7 +11,7 @@ from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.problems import NotFound
 from glassbox.workshop.registry.lineage import ancestors
 from glassbox.workshop.registry.opened import opened
-from glassbox.workshop.registry.settings_shown import settings_shown
+from glassbox.workshop.registry.settings_shown import NamesAlone, settings_shown
 from glassbox.workspace import Artifact
 from glassbox.workspace.manifest import ArtifactLink
 from glassbox.workspace.notes import read_note
@@ -56,7 +56,7 @@ def _making(seen: Visible, run_id: str | None) -> Making | None:
         run = seen.run(run_id)
     except (NotFound, BadInput):
         return None
-    settings: dict[str, JsonValue] = settings_shown(run.record.stage, run.record.settings)
+    settings: dict[str, JsonValue] = settings_shown(run.record.stage, run.record.settings, NamesAlone())
     status = run.status
     return Making(
         run.id, run.record.stage, run.record.code, settings, status.result, status.attempt, status.started, status.ended

@@ -12,6 +12,7 @@ from glassbox.workshop.jobs.executor import Check
 from glassbox.workshop.jobs.states import POSSIBLE, Action, ShownState, is_live, shown_state
 from glassbox.workshop.registry.settings_shown import settings_shown
 from glassbox.workshop.state import Workshop
+from glassbox.workshop.uploads.places import ClientPlaces
 from glassbox.workspace.manifest import ArtifactLink
 from glassbox.workspace.run import Problem
 from glassbox.workspace.run_index import RunEntry
@@ -168,7 +169,7 @@ def details(workshop: Workshop, seen: Visible, run_id: str) -> RunDetails:
         why=check.why,
         possible=list(possible(check)),
         mine=seen.actor.is_at_least("owner") or owner == seen.actor.id,
-        settings=settings_shown(record.stage, record.settings),
+        settings=settings_shown(record.stage, record.settings, ClientPlaces(seen, workshop.uploads)),
         inputs=_links(record.inputs),
         outputs=_links(status.outputs),
         result=status.result,

@@ -14,24 +14,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from glassbox.stages.interface import StageSettings
-from glassbox.stages.local_paths import Access, Places
+from glassbox.stages.local_paths import Access, Names
 
 FOLDER = "downloads"
 KEPT = 7 * 24 * 3600.0  # seconds
 _PIECE = 2**20  # bytes
 
 
-class _Written(Places):
+class _Written(Names):
     """Notes the paths that a stage was told to write to, while its settings are shown."""
 
     def __init__(self) -> None:
         self.paths: list[Path] = []
-
-    def to_read(self, upload: str) -> Path:
-        raise NotImplementedError("settings are shown here, never taken")
-
-    def to_write(self, name: str) -> Path:
-        raise NotImplementedError("settings are shown here, never taken")
 
     def reference(self, path: Path, access: Access) -> str:
         if access == "written":
