@@ -1,11 +1,12 @@
 """What looking into a model costs, beside a plain forward pass, and beside `transformers` that gives its attention.
 
-    python benchmarks/insight.py [--threads 1] [--rounds 40] [--pace]
+    python benchmarks/insight.py [--threads 1] [--rounds 40] [--heads] [--pace]
 
 The model is that of the quickstart (4 layers, 3 heads, width 192, context 256); with the same sizes a GPT-2 of
 `transformers` reads the same tokens, with its fused attention and with `output_attentions`. All take turns, so that
 whatever else the machine does hits all alike; a ratio is that of the minima, and of the medians in brackets.
 
+--heads: what silencing each head and patching each place cost, beside a pass for each of them.
 --pace: train models for a moment, and compare a step's time with what a slice of each model predicts (A8).
 """
 
@@ -21,7 +22,15 @@ import torch
 
 from glassbox.engines.tensors import Transformer
 from glassbox.evaluation import training_time
-from glassbox.insight import ablation_effects, trace_tokens
+from glassbox.insight import (
+    ablate_heads,
+    ablation_effects,
+    detect_heads,
+    heads_on_repeated,
+    patch_activations,
+    trace_tokens,
+)
+from glassbox.insight.interventions import run_changed
 from glassbox.spec import ModelSpec, count_flops
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -37,11 +46,15 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--rounds", type=int, default=40)
+    arguments.add_argument("--heads", action="store_true")
     arguments.add_argument("--pace", action="store_true")
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     if given.pace:
         compare_paces()
+        return
+    if given.heads:
+        compare_interventions(32, given.rounds)
         return
     for length in (64, 256):
         compare_traces(length, given.rounds)
@@ -78,6 +91,41 @@ def compare_traces(length: int, rounds: int) -> None:
     heads = QUICKSTART.layers * QUICKSTART.heads
     print(f"  every head ablated once      {ablated / min(times['plain']):5.2f} of plain, {heads} heads")
     print(f"  all attention is {'within' if min(times['all attention']) < BAR * min(times['plain']) else 'OVER'} {BAR}")
+
+
+@torch.no_grad()
+def compare_interventions(length: int, rounds: int) -> None:
+    """Print milliseconds and how often a pass for each would take as long, the two in turn."""
+    model = Transformer(QUICKSTART, 0)
+    spec, tokens = QUICKSTART, torch.randint(QUICKSTART.vocabulary_size, (1, length))
+    corrupted = tokens.clone()
+    corrupted[0, 0] = (corrupted[0, 0] + 1) % spec.vocabulary_size
+    heads = [(layer, head) for layer in range(spec.layers) for head in range(spec.heads)]
+    names = [f"blocks.{layer}.residual" for layer in range(spec.layers)]
+    on_repeated = heads_on_repeated(model)
+    pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+        f"ablate {len(heads)} heads": (
+            lambda: ablation_effects(model, tokens),
+            lambda: [ablate_heads(model, tokens, silent) for silent in ((), *([head] for head in heads))],
+        ),
+        f"patch {len(names)} x {length} places": (
+            lambda: patch_activations(model, tokens, corrupted, answer=0, foil=1),
+            lambda: [run_changed(model, tokens, {name: lambda _: None}) for name in names for _ in range(length)],
+        ),
+        "detect heads": (
+            lambda: detect_heads(model, tokens, on_repeated=on_repeated),
+            lambda: detect_heads(model, tokens),  # with what they do on repeated tokens, which a text doesn't change
+        ),
+    }
+    for name, calls in pairs.items():
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(rounds):
+            for call, taken in zip(calls, times, strict=True):
+                start = time.perf_counter()
+                call()
+                taken.append(1e3 * (time.perf_counter() - start))
+        ours, other = (statistics.median(taken) for taken in times)
+        print(f"{name:<24} {ours:6.1f} ms, beside {other:6.1f}: {other / ours:.1f} times")
 
 
 def theirs(attention: str) -> GPT2LMHeadModel:

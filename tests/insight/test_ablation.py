@@ -4,9 +4,20 @@ import pytest
 import torch
 from drawn_specs import assert_near, model_of, specs, tokens_of
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from glassbox.engines.tensors import Transformer
 from glassbox.errors import BadInput
-from glassbox.insight import ablate_heads, ablation_effects, detect_heads, next_tokens, residual_norms
+from glassbox.insight import (
+    ablate_heads,
+    ablation,
+    ablation_effects,
+    detect_heads,
+    heads_on_repeated,
+    next_tokens,
+    residual_norms,
+)
+from glassbox.insight.ablation import Kind, losses_without
 from glassbox.insight.head_detection import repeated_random_tokens
 from glassbox.spec import ModelSpec
 
@@ -41,12 +52,58 @@ def test_effects_are_differences_of_the_mean_loss():
     assert effects[1, 2].item() == pytest.approx(expected.item(), abs=1e-6)
 
 
+@given(spec=specs(kinds=("decoder",)), kind=st.sampled_from(["zero", "mean"]))
+@settings(max_examples=30, deadline=None)
+def test_ablations_side_by_side_are_those_one_after_the_other(spec: ModelSpec, kind: Kind):
+    model, tokens = model_of(spec), tokens_of(spec, 2, 6)
+    heads = [(layer, head) for layer in range(spec.layers) for head in range(spec.heads)]
+    sets = [[], heads, *([head] for head in heads)]
+    expected = torch.stack([ablate_heads(model, tokens, silent, kind) for silent in sets])
+    assert_near(losses_without(model, tokens, sets, kind), expected, 1e-9)
+    measured = losses_without(model, tokens, sets, kind, positions=slice(2, None))
+    assert_near(measured, expected[..., 2:], 1e-9)
+
+
+@pytest.mark.parametrize("kind", ["zero", "mean"])
+def test_ablations_side_by_side_are_those_one_after_the_other_in_single_precision(kind: Kind):
+    model, tokens = model_of(SPEC, dtype=torch.float32), tokens_of(SPEC, 2, 6)
+    sets = [[], [(0, 1)], [(1, 0), (1, 2)]]
+    expected = torch.stack([ablate_heads(model, tokens, silent, kind) for silent in sets])
+    assert_near(losses_without(model, tokens, sets, kind), expected, 1e-6)
+
+
+def test_as_many_ablations_share_a_pass_as_memory_allows(monkeypatch: pytest.MonkeyPatch):
+    model, tokens = model_of(SPEC), tokens_of(SPEC, 2, 6)
+    together = ablation_effects(model, tokens)
+    passes: list[int] = []
+    read = Transformer.hidden
+    monkeypatch.setattr(
+        Transformer, "hidden", lambda model, rows, **more: passes.append(len(rows)) or read(model, rows, **more)
+    )
+    monkeypatch.setattr(ablation, "MOST_AT_ONCE", 4 * tokens.numel() * SPEC.hidden_width)
+    assert_near(ablation_effects(model, tokens), together, 1e-9)
+    assert passes == [8, 6]  # seven ablations of two texts
+
+
 def test_repeated_random_tokens_repeat_and_depend_on_the_seed_alone():
     tokens = repeated_random_tokens(SPEC, rows=3, half=4, seed=7)
     assert torch.equal(tokens[:, :4], tokens[:, 4:])
     assert torch.equal(tokens, repeated_random_tokens(SPEC, rows=3, half=4, seed=7))
     assert not torch.equal(tokens, repeated_random_tokens(SPEC, rows=3, half=4, seed=8))
     assert repeated_random_tokens(SPEC).shape == (4, 10)  # as much as the context holds
+
+
+def test_what_heads_do_on_repeated_tokens_can_be_found_once_for_all_texts():
+    model = model_of(SPEC)
+    once = heads_on_repeated(model, kind="mean")
+    for seed in range(2):
+        tokens = tokens_of(SPEC, 1, 6, seed)
+        found, expected = (detect_heads(model, tokens, on_repeated=given, kind="mean") for given in (once, None))
+        assert torch.equal(found.on_repeated, expected.on_repeated)
+        assert torch.equal(found.ablation, expected.ablation)
+        assert found.scores.keys() == expected.scores.keys()
+        for pattern, scores in expected.scores.items():
+            assert torch.equal(found.scores[pattern], scores)
 
 
 def test_only_the_decoder_s_stream_is_measured():
@@ -66,5 +123,7 @@ def test_what_cannot_be_ablated_or_told_apart_is_refused():
         ablate_heads(model_of(ENCODER), tokens, [])
     with pytest.raises(BadInput, match="this is an encoder"):
         detect_heads(model_of(ENCODER), tokens)
+    with pytest.raises(BadInput, match="this is an encoder"):
+        heads_on_repeated(model_of(ENCODER))
     with pytest.raises(BadInput, match="context of 10"):
         repeated_random_tokens(SPEC, half=6)

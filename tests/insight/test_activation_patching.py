@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from drawn_specs import model_of, tokens_of
+from drawn_specs import assert_near, model_of, specs, tokens_of
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from glassbox.engines.tensors import Transformer
 from glassbox.errors import BadInput
-from glassbox.insight import patch_activations
+from glassbox.insight import activation_patching, patch_activations, trace_tokens
+from glassbox.insight.activation_patching import Patching
+from glassbox.insight.interventions import run_changed
 from glassbox.spec import ModelSpec
 
 SPEC = ModelSpec(vocabulary_size=11, context=10, width=12, layers=3, heads=3, initial_std=0.4)
@@ -46,20 +51,49 @@ def test_any_part_can_be_patched_alone(model, clean, corrupted, value: str):
     assert found.effects[:, CHANGED:].abs().max() > 1e-3
 
 
-def test_patching_one_place_is_the_run_with_that_place_exchanged(model, clean, corrupted):
-    from glassbox.insight import trace_tokens
-    from glassbox.insight.interventions import run_changed
+def one_after_the_other(model: Transformer, clean: torch.Tensor, corrupted: torch.Tensor, value: str) -> torch.Tensor:
+    """The difference of the logits 1 and 2 with each value patched in a run of its own, (layers, length)."""
+    spec, length = model.spec, clean.shape[1]
+    names = [f"blocks.{layer}.{value}" for layer in range(spec.layers)]
+    held = trace_tokens(model, clean, names).values
+    differences = torch.zeros(len(names), length, dtype=torch.float64)
+    for row, name in enumerate(names):
+        for place in range(length):
 
-    name = "blocks.1.attention.values"
-    held = trace_tokens(model, clean, [name]).values[name]
+            def exchange(value: torch.Tensor, name: str = name, place: int = place) -> None:
+                value[..., place, :] = held[name][..., place, :]
 
-    def exchange(value: torch.Tensor) -> None:
-        value[:, :, 3] = held[:, :, 3]
+            logits = run_changed(model, corrupted, {name: exchange})[0, -1]
+            differences[row, place] = logits[1] - logits[2]
+    return differences
 
-    logits = run_changed(model, corrupted, {name: exchange})[0, -1]
-    found = patch_activations(model, clean, corrupted, "attention.values", answer=1, foil=2)
-    expected = (float(logits[1] - logits[2]) - found.corrupted) / (found.clean - found.corrupted)
-    assert found.effects[1, 3].item() == pytest.approx(expected)
+
+def differences_of(found: Patching) -> torch.Tensor:
+    return found.corrupted + found.effects * (found.clean - found.corrupted)
+
+
+@given(
+    spec=specs(kinds=("decoder",)),
+    value=st.sampled_from(["residual", "attention.output", "attention.values", "feedforward.output"]),
+    at_once=st.sampled_from([1, 4, 1000]),
+)
+@settings(max_examples=30, deadline=None)
+def test_patches_side_by_side_are_those_one_after_the_other(spec: ModelSpec, value: str, at_once: int):
+    model, clean = model_of(spec), tokens_of(spec, 1, LENGTH, seed=1)
+    corrupted = (clean + 1) % spec.vocabulary_size
+    right, wrong = (model.forward(tokens)[0][0, -1].detach() for tokens in (clean, corrupted))
+    assume(abs(float(right[1] - right[2] - wrong[1] + wrong[2])) > 1e-6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(activation_patching, "MOST_AT_ONCE", at_once * LENGTH * spec.hidden_width)
+        found = patch_activations(model, clean, corrupted, value, answer=1, foil=2)
+    assert_near(differences_of(found), one_after_the_other(model, clean, corrupted, value), 1e-9)
+
+
+@pytest.mark.parametrize("value", ["residual", "attention.mixed"])
+def test_patches_side_by_side_are_those_one_after_the_other_in_single_precision(clean, corrupted, value: str):
+    model = model_of(SPEC, dtype=torch.float32)
+    found = patch_activations(model, clean, corrupted, value, answer=1, foil=2)
+    assert_near(differences_of(found).double(), one_after_the_other(model, clean, corrupted, value), 1e-6)
 
 
 def test_the_answers_are_by_default_what_each_text_is_answered_with(model, clean, corrupted):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from glassbox.engines.tensors import Transformer
-from glassbox.insight import ablate_heads, detect_heads
+from glassbox.insight import ablate_heads, detect_heads, heads_on_repeated
 from glassbox.insight.head_detection import Heads, repeated_random_tokens
 from glassbox.spec import ModelSpec
 
@@ -49,7 +49,7 @@ def repeated() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def heads(copying: Transformer, repeated: torch.Tensor) -> Heads:
-    return detect_heads(copying, repeated, repeated=repeated)
+    return detect_heads(copying, repeated, on_repeated=heads_on_repeated(copying, repeated))
 
 
 @pytest.mark.slow

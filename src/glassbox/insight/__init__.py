@@ -11,7 +11,7 @@ from glassbox.insight.ablation import ablate_heads, ablation_effects
 from glassbox.insight.activation_patching import patch_activations
 from glassbox.insight.attention_patterns import PATTERNS, attention_scores
 from glassbox.insight.direct_attribution import attribute_logits
-from glassbox.insight.head_detection import detect_heads
+from glassbox.insight.head_detection import detect_heads, heads_on_repeated
 from glassbox.insight.logit_lens import logit_lens
 from glassbox.insight.predictions import masked_tokens, next_tokens
 from glassbox.insight.reader import Reader
@@ -27,6 +27,7 @@ __all__ = [
     "attention_scores",
     "attribute_logits",
     "detect_heads",
+    "heads_on_repeated",
     "logit_lens",
     "masked_tokens",
     "next_tokens",

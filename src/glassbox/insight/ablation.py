@@ -7,7 +7,7 @@ Wild"): it takes away what the head says about these tokens in particular, and l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -17,38 +17,24 @@ from torch import Tensor
 from glassbox.engines.tensors import Transformer
 from glassbox.errors import BadInput
 from glassbox.insight.interventions import Change, run_changed
-from glassbox.insight.trace import trace_tokens
+from glassbox.insight.trace import Recording
+from glassbox.spec import ModelSpec
 
 Head = tuple[int, int]
 """(layer, head), both from 0."""
 
 Kind = Literal["zero", "mean"]
 
+MOST_AT_ONCE = 2**22  # logits, or numbers within a feed-forward network, that one pass holds
 
-def ablate_heads(model: Transformer, tokens: Tensor, heads: Iterable[Head], kind: Kind = "zero") -> Tensor:
+
+def ablate_heads(model: Transformer, tokens: Tensor, heads: Collection[Head], kind: Kind = "zero") -> Tensor:
     """The loss of each next token with these heads silent, all at once: ids (batch, length) -> nats, (batch, length-1).
 
     No heads: the loss of the model as it is. Raises BadInput for a head that there isn't and for a model that doesn't
     predict next tokens.
     """
-    by_layer: dict[int, list[int]] = {}
-    for layer, head in heads:
-        if not (0 <= layer < model.spec.layers and 0 <= head < model.spec.heads):
-            raise BadInput(
-                f"There is no head {head} in layer {layer}.",
-                f"Layers are 0 to {model.spec.layers - 1}, heads 0 to {model.spec.heads - 1}.",
-            )
-        by_layer.setdefault(layer, []).append(head)
-    if not model.spec.causal or model.spec.kind != "decoder" or tokens.shape[1] < 2:
-        raise BadInput(
-            "Ablation is measured by the loss of next tokens, and there are none here.",
-            "Give at least two tokens to a decoder.",
-        )
-    names = {layer: f"blocks.{layer}.attention.mixed" for layer in by_layer}
-    usual = trace_tokens(model, tokens, names.values()).values if kind == "mean" and names else {}
-    changes: dict[str, Change] = {name: _silence(by_layer[layer], usual.get(name)) for layer, name in names.items()}
-    logits = run_changed(model, tokens, changes)[:, :-1]  # (batch, length - 1, vocabulary)
-    return F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+    return losses_without(model, tokens, [heads], kind)[0]
 
 
 def ablation_effects(
@@ -58,19 +44,75 @@ def ablation_effects(
 
     positions: of the predicted tokens, which of them are measured.
     """
-    usual = ablate_heads(model, tokens, ())[:, positions].mean()
-    effects = torch.zeros(model.spec.layers, model.spec.heads)
-    for layer in range(model.spec.layers):
-        for head in range(model.spec.heads):
-            effects[layer, head] = ablate_heads(model, tokens, [(layer, head)], kind)[:, positions].mean() - usual
-    return effects
+    layers, heads = model.spec.layers, model.spec.heads
+    alone = [[(layer, head)] for layer in range(layers) for head in range(heads)]
+    losses = losses_without(model, tokens, [[], *alone], kind, positions=positions).mean((1, 2))
+    return (losses[1:] - losses[0]).view(layers, heads)
 
 
-def _silence(heads: Collection[int], usual: Tensor | None) -> Change:
-    """usual: what the heads mixed before, (batch, heads, length, head_width); None writes zeros."""
-    chosen = list(heads)
+@torch.no_grad()
+def losses_without(
+    model: Transformer,
+    tokens: Tensor,
+    silent: Sequence[Collection[Head]],
+    kind: Kind = "zero",
+    *,
+    positions: slice = slice(None),
+) -> Tensor:
+    """The loss of each next token, once for every set of silent heads: nats, (sets, batch, positions).
+
+    Every set is as many rows of a forward pass as there are texts; a pass takes as many sets as memory allows.
+
+    tokens:    ids, (batch, length).
+    positions: of the length - 1 predicted tokens, which of them are measured.
+
+    Raises BadInput as `ablate_heads` does.
+    """
+    spec = model.spec
+    _check(spec, tokens, silent)
+    names = {
+        layer: f"blocks.{layer}.attention.mixed" for layer in sorted({layer for one in silent for layer, _ in one})
+    }
+    means: Mapping[str, Tensor] = {}
+    if kind == "mean" and names:
+        usual = Recording(names.values())
+        model.hidden(tokens, keep=usual)
+        means = {name: mixed.mean((0, 2)) for name, mixed in usual.values.items()}  # (heads, head_width)
+    measured = slice(*positions.indices(tokens.shape[1] - 1))
+    targets = tokens[:, 1:][:, measured]  # (batch, positions)
+    at_once = max(1, MOST_AT_ONCE // (tokens.numel() * max(spec.vocabulary_size, spec.hidden_width)))
+    found: list[Tensor] = []
+    for first in range(0, len(silent), at_once):
+        sets = silent[first : first + at_once]
+        changes = {name: _silence(sets, layer, means.get(name)) for layer, name in names.items()}
+        rows = tokens.repeat(len(sets), 1)  # (sets * batch, length)
+        logits = run_changed(model, rows, changes, positions=measured)  # (sets * batch, positions, vocabulary)
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.repeat(len(sets), 1).flatten(), reduction="none")
+        found.append(losses.view(len(sets), *targets.shape))
+    return torch.cat(found)
+
+
+def _check(spec: ModelSpec, tokens: Tensor, silent: Sequence[Collection[Head]]) -> None:
+    for layer, head in (one for heads in silent for one in heads):
+        if not (0 <= layer < spec.layers and 0 <= head < spec.heads):
+            raise BadInput(
+                f"There is no head {head} in layer {layer}.",
+                f"Layers are 0 to {spec.layers - 1}, heads 0 to {spec.heads - 1}.",
+            )
+    if not spec.causal or spec.kind != "decoder" or tokens.shape[1] < 2:
+        raise BadInput(
+            "Ablation is measured by the loss of next tokens, and there are none here.",
+            "Give at least two tokens to a decoder.",
+        )
+
+
+def _silence(sets: Sequence[Collection[Head]], layer: int, mean: Tensor | None) -> Change:
+    """In the rows of each set, what its heads of this layer mixed becomes `mean`, (heads, head_width), or zero."""
+    chosen = [(number, head) for number, heads in enumerate(sets) for at, head in heads if at == layer]
+    numbers, heads = [number for number, _ in chosen], [head for _, head in chosen]
 
     def change(mixed: Tensor) -> None:
-        mixed[:, chosen] = 0.0 if usual is None else usual[:, chosen].mean((0, 2), keepdim=True)
+        by_set = mixed.unflatten(0, (len(sets), -1))  # (sets, batch, heads, length, head_width)
+        by_set[numbers, :, heads] = mixed.new_zeros(()) if mean is None else mean[heads][:, None, None]
 
     return change

@@ -9,16 +9,21 @@ the answer (below 0) or for more than there was (above 1).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from glassbox.engines.tensors import Transformer
+from glassbox.engines.tensors.cache import Cache
 from glassbox.engines.values import value_shapes
 from glassbox.errors import BadInput
 from glassbox.insight.interventions import Change, check_changeable, run_changed
-from glassbox.insight.trace import Recording, run, trace_tokens
+from glassbox.insight.trace import Recording
+
+MOST_AT_ONCE = 2**20  # numbers within a feed-forward network that one pass holds
+LAST = slice(-1, None)  # the token whose logits answer
 
 
 @dataclass(frozen=True)
@@ -66,34 +71,51 @@ def patch_activations(
     names = [name for name in names if name in value_shapes(model.spec, 1, 1)] or names[:1]
     for name in names:
         check_changeable(model, name)
-    held = trace_tokens(model, clean, names).values
-    last_clean, last_corrupted = (run(model, tokens, Recording(()))[0, -1] for tokens in (clean, corrupted))
-    answer = int(last_clean.argmax()) if answer is None else answer
-    foil = int(last_corrupted.argmax()) if foil is None else foil
-    right, wrong = (float(logits[answer] - logits[foil]) for logits in (last_clean, last_corrupted))
+    held, length = Recording(names), clean.shape[1]
+    cache = Cache(model.spec, 2, length, like=model.embedding.tokens)
+    x = model.hidden(torch.cat((clean, corrupted)), cache=cache, keep=held)
+    last = model.logits(x[:, -1])  # (2, vocabulary)
+    answer = int(last[0].argmax()) if answer is None else answer
+    foil = int(last[1].argmax()) if foil is None else foil
+    right, wrong = (float(difference) for difference in last[:, answer] - last[:, foil])
     if answer == foil or right == wrong:
         raise BadInput(
             "Both texts are answered alike, so there is no difference to explain.",
             "Choose texts that the model continues differently, or name an answer and a foil.",
         )
-    length = clean.shape[1]
-    rows = corrupted.expand(length, -1)  # row p gets its patch at place p
-    effects = torch.stack(
-        [_difference(run_changed(model, rows, {name: _patch(held[name])}), answer, foil) for name in names]
-    )
+    patches = [(name, place) for place in range(length) for name in names]
+    at_once = max(1, MOST_AT_ONCE // (length * model.spec.hidden_width))
+    found: list[Tensor] = []
+    for first in range(0, len(patches), at_once):
+        logits = _answers(model, corrupted, cache.store[:, :, 1:], held.values, patches[first : first + at_once])
+        found.append(logits[:, answer] - logits[:, foil])
+    effects = torch.cat(found).view(length, len(names)).T  # (names, length)
     return Patching(names, (effects - wrong) / (right - wrong), answer, foil, right, wrong)
 
 
-def _difference(logits: Tensor, answer: int, foil: int) -> Tensor:
-    """(length, length, vocabulary) -> (length,)"""
-    return logits[:, -1, answer] - logits[:, -1, foil]
+def _answers(
+    model: Transformer, tokens: Tensor, read: Tensor, clean: Mapping[str, Tensor], patches: Sequence[tuple[str, int]]
+) -> Tensor:
+    """The last token's logits, (patches, vocabulary), of a row for each patch.
+
+    A patch changes nothing at the places before it. So what a cache holds of those, `read`, isn't computed again: all
+    rows begin at the first place that is patched.
+    """
+    start = min(place for _, place in patches)
+    rows = len(patches)
+    cache = Cache.over(read.repeat(1, 1, rows, 1, 1, 1), start, None)
+    changes: dict[str, Change] = {}
+    for name in dict.fromkeys(name for name, _ in patches):
+        chosen = [(row, place - start) for row, (patched, place) in enumerate(patches) if patched == name]
+        changes[name] = _patch(clean[name][0, ..., start:, :], chosen)
+    return run_changed(model, tokens[:, start:].expand(rows, -1), changes, cache=cache, positions=LAST)[:, 0]
 
 
-def _patch(clean: Tensor) -> Change:
-    """clean: (1, length, width), or (1, heads, length, head_width)."""
+def _patch(clean: Tensor, chosen: Sequence[tuple[int, int]]) -> Change:
+    """Rows get what stands in the clean text at a place: clean, (length, width) or (heads, length, width)."""
+    rows, places = [row for row, _ in chosen], [place for _, place in chosen]
 
     def change(value: Tensor) -> None:
-        places = torch.arange(value.shape[-2], device=value.device)
-        value[places, ..., places, :] = clean[0].movedim(-2, 0)
+        value[rows, ..., places, :] = clean[..., places, :].movedim(-2, 0)
 
     return change

@@ -59,38 +59,46 @@ class Heads:
         return sorted(reached, key=lambda pattern: (pattern not in PLACES, -score(pattern)))
 
 
+@dataclass(frozen=True)
+class OnRepeated:
+    """What the heads of a model do on repeated random tokens: nothing of it depends on a text, so that a model that
+    learns no more needs it once. scores and ablation as in `Heads`, of the patterns `ON_REPEATED`."""
+
+    scores: Mapping[Pattern, Tensor]
+    ablation: Tensor
+
+
+def heads_on_repeated(model: Transformer, repeated: Tensor | None = None, *, kind: Kind = "zero") -> OnRepeated:
+    """Score and ablate every head on rows whose second half is their first half again.
+
+    repeated: those rows; by default `repeated_random_tokens`. Raises BadInput for a model that isn't a decoder.
+    """
+    _check_decoder(model.spec)
+    if repeated is None:
+        repeated = repeated_random_tokens(model.spec).to(model.embedding.tokens.device)
+    scores = _scores(model, repeated)
+    second_half = slice(repeated.shape[1] // 2, None)
+    effects = ablation_effects(model, repeated, kind, positions=second_half)
+    return OnRepeated({pattern: scores[pattern] for pattern in ON_REPEATED}, effects)
+
+
 def detect_heads(
-    model: Transformer,
-    tokens: Tensor,
-    *,
-    repeated: Tensor | None = None,
-    kind: Kind = "zero",
+    model: Transformer, tokens: Tensor, *, on_repeated: OnRepeated | None = None, kind: Kind = "zero"
 ) -> Heads:
     """Score every head on a text, (batch, length), and on repeated random tokens, and ablate each.
 
-    repeated: rows whose second half is their first half again; by default `repeated_random_tokens`.
+    on_repeated: what `heads_on_repeated` found with the same kind of ablation, for whoever looks at several texts.
     Raises BadInput for a model that isn't a decoder, or a text of fewer than three tokens.
     """
-    spec = model.spec
-    if spec.kind != "decoder":
-        raise BadInput(f"Heads are told apart in decoders, and this is an {spec.kind}.", "Trace its weights instead.")
-    if repeated is None:
-        repeated = repeated_random_tokens(spec, like=tokens)
-    on_text, on_random = (_scores(model, given) for given in (tokens, repeated))
-    scores: dict[Pattern, Tensor] = {
-        pattern: (on_random if pattern in ON_REPEATED else on_text)[pattern] for pattern in PATTERNS
-    }
-    half = repeated.shape[1] // 2
-    return Heads(
-        scores=scores,
-        ablation=ablation_effects(model, tokens, kind),
-        on_repeated=ablation_effects(model, repeated, kind, positions=slice(half, None)),
-    )
+    _check_decoder(model.spec)
+    scores = _scores(model, tokens)
+    ablation = ablation_effects(model, tokens, kind)
+    if on_repeated is None:
+        on_repeated = heads_on_repeated(model, kind=kind)
+    return Heads({**scores, **on_repeated.scores}, ablation, on_repeated.ablation)
 
 
-def repeated_random_tokens(
-    spec: ModelSpec, *, rows: int = 4, half: int | None = None, seed: int = 0, like: Tensor | None = None
-) -> Tensor:
+def repeated_random_tokens(spec: ModelSpec, *, rows: int = 4, half: int | None = None, seed: int = 0) -> Tensor:
     """Ids drawn alike from the whole vocabulary and then once more, (rows, 2 * half).
 
     half: by default 50 tokens (Olsson et al.), or as many as the context has room for.
@@ -103,7 +111,12 @@ def repeated_random_tokens(
             "Choose a model with a longer context, or a half of 2 to half of the context.",
         )
     drawn = torch.randint(spec.vocabulary_size, (rows, half), generator=torch.Generator().manual_seed(seed))
-    return torch.cat((drawn, drawn), 1).to(None if like is None else like.device)
+    return torch.cat((drawn, drawn), 1)
+
+
+def _check_decoder(spec: ModelSpec) -> None:
+    if spec.kind != "decoder":
+        raise BadInput(f"Heads are told apart in decoders, and this is an {spec.kind}.", "Trace its weights instead.")
 
 
 def _scores(model: Transformer, tokens: Tensor) -> dict[Pattern, Tensor]:

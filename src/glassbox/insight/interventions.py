@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from glassbox.engines.tensors import Transformer
+from glassbox.engines.tensors.cache import Cache
 from glassbox.engines.values import Keep
 from glassbox.errors import BadInput
 from glassbox.insight.trace import matching, run
@@ -29,15 +30,23 @@ CHANGEABLE = re.compile(
 
 @torch.no_grad()
 def run_changed(
-    model: Transformer, tokens: Tensor, changes: Mapping[str, Change], source: Tensor | None = None
+    model: Transformer,
+    tokens: Tensor,
+    changes: Mapping[str, Change],
+    source: Tensor | None = None,
+    *,
+    cache: Cache | None = None,
+    positions: slice = slice(None),
 ) -> Tensor:
     """The logits, (batch, length, vocabulary) or (batch, classes), with each named value changed when it is offered.
+
+    cache and positions: as of `trace.run`.
 
     Raises BadInput for a name that this model has no value of, or whose change would change nothing.
     """
     for name in changes:
         check_changeable(model, name)
-    return run(model, tokens, _Changing(changes), source)
+    return run(model, tokens, _Changing(changes), source, cache=cache, positions=positions)
 
 
 def check_changeable(model: Transformer, name: str) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from glassbox.engines.checks import check_targets
 from glassbox.engines.interface import IGNORED
 from glassbox.engines.tensors import Transformer
+from glassbox.engines.tensors.cache import Cache
 from glassbox.engines.values import Keep, keeping, value_shapes
 from glassbox.errors import BadInput
 from glassbox.insight.reader import Reader
@@ -107,10 +108,22 @@ def next_token_targets(spec: ModelSpec, tokens: Tensor) -> Tensor | None:
     return torch.cat((tokens[:, 1:], torch.full_like(tokens[:, :1], IGNORED)), 1)
 
 
-def run(model: Transformer, tokens: Tensor, keep: Keep, source: Tensor | None = None) -> Tensor:
-    """A forward pass that offers its values to any collector. Returns the logits as `Transformer.forward` does."""
-    x = model.hidden(tokens, source=source, keep=keep)
-    logits = model.logits(x[:, 0] if model.spec.head == "classes" else x, keep.under("output"))
+def run(
+    model: Transformer,
+    tokens: Tensor,
+    keep: Keep,
+    source: Tensor | None = None,
+    *,
+    cache: Cache | None = None,
+    positions: slice = slice(None),
+) -> Tensor:
+    """A forward pass that offers its values to any collector. Returns the logits as `Transformer.forward` does.
+
+    cache:     what was read before, as of `Transformer.forward`.
+    positions: of the tokens, those whose logits are wanted; what comes behind the last norm isn't computed for others.
+    """
+    x = model.hidden(tokens, source=source, cache=cache, keep=keep)
+    logits = model.logits(x[:, 0] if model.spec.head == "classes" else x[:, positions], keep.under("output"))
     keep("logits", logits)
     return logits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from glassbox.engines.tensors import Transformer
 from glassbox.engines.values import value_shapes
 from glassbox.errors import BadInput
 from glassbox.generation.text import spelled
@@ -18,6 +20,7 @@ from glassbox.insight import (
     Reader,
     attribute_logits,
     detect_heads,
+    heads_on_repeated,
     logit_lens,
     masked_tokens,
     next_tokens,
@@ -25,6 +28,8 @@ from glassbox.insight import (
     residual_norms,
     trace_tokens,
 )
+from glassbox.insight.ablation import Kind
+from glassbox.insight.head_detection import OnRepeated
 from glassbox.insight.predictions import Predictions, check_says_tokens, judge
 from glassbox.insight.trace import Recording, matching, run
 from glassbox.serving.protocol.trace import (
@@ -121,7 +126,8 @@ def heads(reader: Reader, tokens: Tensor, asked: HeadsRequest) -> Numbers:
     """What each head does, and what the loss is without it."""
     spec = reader.model.spec
     _check_computed(spec.layers * spec.heads * tokens.shape[1] ** 2 + tokens.shape[1] * spec.vocabulary_size)
-    found = detect_heads(reader.model, tokens, kind=asked.ablation)
+    on_repeated = _on_repeated(reader.model, asked.ablation)
+    found = detect_heads(reader.model, tokens, on_repeated=on_repeated, kind=asked.ablation)
     return {
         "heads": [
             {
@@ -208,6 +214,12 @@ VIEWS: Mapping[str, TraceView] = {
     "values": TraceView(ValuesRequest, values),
 }
 PATTERN_MEANINGS = {str(pattern): meaning for pattern, meaning in PATTERNS.items()}
+
+
+@functools.lru_cache(maxsize=2)
+def _on_repeated(model: Transformer, kind: Kind) -> OnRepeated:
+    """Found at the first request: it takes longer than all the rest, and a served model learns no more."""
+    return heads_on_repeated(model, kind=kind)
 
 
 def _said(reader: Reader, said: Predictions) -> Numbers:
