@@ -22,6 +22,7 @@ from glassbox.evaluation.held_out import held_out
 from glassbox.spec import ModelSpec, count_parameters, preset
 from glassbox.stages import pretrain
 from glassbox.stages.execution import Outcome, execute, resume
+from glassbox.stages.pretraining.running import DECISIONS_FILE
 from glassbox.stages.stopping import StopRequest
 from glassbox.tokenizers import load
 from glassbox.tokenizers.characters import CharacterTokenizer
@@ -209,7 +210,7 @@ def test_seconds_become_steps_once_and_a_resumed_run_keeps_them(
 ) -> None:
     watcher = StopAfter(1)
     stopped = pretrained(workspace, inputs, steps=None, seconds=3.0, stop=watcher.request, watcher=watcher)
-    decided = next(workspace.folder.rglob(pretrain.DECISIONS_FILE))
+    decided = next(workspace.folder.rglob(DECISIONS_FILE))
     before = decided.read_bytes()
     steps = json.loads(before)["plan"]["steps"]
     assert steps >= 1  # how many depends on the machine
@@ -253,7 +254,7 @@ def test_a_damaged_newest_checkpoint_is_said_aloud(workspace: Workspace, inputs:
 def test_damaged_decisions_are_refused(workspace: Workspace, inputs: dict[str, Artifact]) -> None:
     watcher = StopAfter(10)
     stopped = pretrained(workspace, inputs, stop=watcher.request, watcher=watcher)
-    next(workspace.folder.rglob(pretrain.DECISIONS_FILE)).write_text("{}")
+    next(workspace.folder.rglob(DECISIONS_FILE)).write_text("{}")
     with pytest.raises(BadInput, match="how this run was planned, is damaged"):
         resume(workspace, stopped.run.id)
 

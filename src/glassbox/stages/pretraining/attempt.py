@@ -1,7 +1,4 @@
-"""One attempt at pretraining: the model, and what trains it, in one process or as one of several that share the work.
-
-Apart from the stage, because it needs PyTorch from its first line, and the stage's settings are shown without it.
-"""
+"""One attempt at pretraining: the model and what trains it, in one process or as one of several that share the work."""
 
 from __future__ import annotations
 
@@ -19,7 +16,8 @@ from glassbox.errors import BadInput
 from glassbox.generation import Decoder, Decoding
 from glassbox.spec import count_flops, count_memory, count_parameters
 from glassbox.stages.interface import Context
-from glassbox.stages.pretrain import DEFAULT_SECONDS, MAY_DIFFER, Inputs, Settings
+from glassbox.stages.pretraining.inputs import Inputs
+from glassbox.stages.pretraining.settings import DEFAULT_SECONDS, MAY_DIFFER, Settings
 from glassbox.training.batch_size import find_batch_size, memory_limit, trial
 from glassbox.training.checkpoints import Checkpoint, Checkpoints
 from glassbox.training.loop import Loop, Outcome
