@@ -1,35 +1,44 @@
-"""Three runs of a real workshop, while everything that can be killed is killed, at random moments.
+"""Three runs and a served model of a real workshop, while everything that can be killed is killed, at random moments.
 
-    GLASSBOX_KILLS=50 python -m pytest tests/workshop/test_chaos.py
+    GLASSBOX_KILLS=50 GLASSBOX_CHAOS_SEED=1 python -m pytest tests/workshop/test_chaos.py
 
-The server and the runs' processes get SIGKILL; the database is taken away: PostgreSQL ends all connections, SQLite's
-file is locked by another program. In the end no run is lost or doubled, no event is missing or repeated, neither in the
-file nor for someone who watched all the while, and the models are, to the bit, what undisturbed training makes.
+The server, the runs' processes and the model's get SIGKILL; the database is taken away: PostgreSQL ends all
+connections, SQLite's file is locked by another program. In the end no run is lost or doubled, no event is missing or
+repeated, neither in the file nor for someone who watched all the while, and the trained models are, to the bit, what
+undisturbed training makes. Whoever chatted all the while got right answers, whole ones, or errors that say so.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
-import signal
-import socket
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
-import psycopg
 import pytest
 import websockets.exceptions
 import websockets.sync.client
+from chatting import LONGEST, QUESTIONS, Chats, right_answers
+from killable_workshop import (
+    Server,
+    Victim,
+    kill,
+    kill_one_of,
+    killable_workshop,
+    processes_of_models,
+    processes_of_runs,
+    shuffled_victims,
+    tethers,
+)
+from tiny_model import make_tiny_model
+from waiting import until
 
 from glassbox.data.shard_writer import ShardWriter
 from glassbox.tokenizers.characters import CharacterTokenizer
@@ -37,7 +46,6 @@ from glassbox.workshop.accounts.keys import ApiKeys
 from glassbox.workshop.accounts.users import Users
 from glassbox.workshop.database import Database
 from glassbox.workshop.database.tables import JobRow
-from glassbox.workshop.jobs.launchers.bearers import TOKEN_VARIABLE
 from glassbox.workspace import Workspace
 
 KILLS = int(os.environ.get("GLASSBOX_KILLS", "6"))
@@ -45,41 +53,14 @@ RUNS = ("one", "two", "three")
 TEXT = "the cat sat on the mat and the dog ate the cake that the cat had made for the man with the hat. "
 SETTINGS: dict[str, Any] = {
     "model": {"context": 16, "width": 16, "layers": 2, "heads": 2},
-    "batch_size": 8, "steps": 300 + 150 * KILLS, "threads": 1, "precision": "fp32", "sample_tokens": 8, "device": "cpu",
+    "batch_size": 8, "steps": 150 * KILLS, "threads": 1, "precision": "fp32", "sample_tokens": 8, "device": "cpu",
     "evaluate_every": 100, "sample_every": 200, "checkpoint_every": 25,
 }  # fmt: skip
 PATIENCE = 240.0 + 12.0 * KILLS  # seconds until all must be over
 CALM = (0.3, 3.0)  # seconds between two kills
+LOADING = 20.0  # seconds within which a model is served again, most often
 
 pytestmark = pytest.mark.slow
-
-
-class Server:
-    """`glassbox workshop` as a process, that can be killed and started again at the same address."""
-
-    def __init__(self, workspace: Path, database_url: str | None, log: Path) -> None:
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}"
-        database = [] if database_url is None else ["--database", database_url]
-        self._command = [sys.executable, "-m", "glassbox", "workshop", "--port", str(self.port), "--threads", "3"]
-        self._command += ["--workspace", str(workspace), *database]
-        self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
-        self.lock = threading.Lock()
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-    def said(self) -> str:
-        return self._log.read_text(encoding="utf-8", errors="replace")
 
 
 class Watcher(threading.Thread):
@@ -105,30 +86,6 @@ class Watcher(threading.Thread):
                 return  # the server closed it: the run is over
             except (OSError, TimeoutError, websockets.exceptions.WebSocketException):
                 time.sleep(0.2)
-
-
-@contextmanager
-def a_workshop(workspace: Path, database_url: str | None) -> Iterator[Server]:
-    server = Server(workspace, database_url, workspace.parent / "server.log")
-    server.start()
-    try:
-        yield server
-    finally:
-        server.kill()
-        for process in processes_of_runs(workspace):
-            process.kill()
-
-
-def processes_of_runs(workspace: Path) -> list[psutil.Process]:
-    """The living processes that were started for runs of this workspace."""
-    found: list[psutil.Process] = []
-    for process in psutil.process_iter():
-        try:
-            if TOKEN_VARIABLE in process.environ() and str(workspace) in process.cmdline():
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
 
 
 def make_inputs(workspace: Workspace) -> None:
@@ -167,20 +124,6 @@ def weights(workspace: Workspace, name: str) -> bytes:
     return file.read_bytes()
 
 
-def take_the_database_away(workspace: Path, database_url: str | None, seconds: float) -> None:
-    if database_url is not None:
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        return
-    with closing(sqlite3.connect(workspace / "workshop.db", timeout=30, isolation_level=None)) as connection:
-        connection.execute("BEGIN EXCLUSIVE")
-        time.sleep(seconds)
-        connection.execute("ROLLBACK")
-
-
 def start_runs(server: Server, key: str) -> dict[str, str]:
     """Ask for the three runs until the server has heard, which may have been before; name -> id."""
     runs: dict[str, str] = {}
@@ -201,56 +144,60 @@ def start_runs(server: Server, key: str) -> dict[str, str]:
     return runs
 
 
-def kill_something(chance: random.Random, server: Server, workspace: Path, database_url: str | None) -> str:
-    what = chance.choice(["server", "server", "run", "run", "database"])
-    if what == "server":
-        server.kill()
-        time.sleep(chance.choice([0.0, 0.5]))
-        server.start()
-    elif what == "run":
-        processes = processes_of_runs(workspace)
-        if processes:
-            os.kill(chance.choice(processes).pid, signal.SIGKILL)
-    else:
-        take_the_database_away(workspace, database_url, chance.uniform(0.2, 2.0))
-    return what
+def serve_a_model(server: Server, key: str, workspace: Workspace) -> str:
+    """Deploy a tiny model that never sleeps; its name."""
+    model = make_tiny_model(workspace)
+    body = {"model": model.reference, "name": model.name, "threads": 1, "unload_after": None}
+    headers = {"Authorization": f"Bearer {key}"}
+    until(server.answers, "the server answered")
+    answer = httpx.post(f"{server.address}/api/deployments", json=body, headers=headers, timeout=40)
+    assert answer.status_code == 201, answer.text
+    return model.name
 
 
-def test_whatever_is_killed_no_run_is_lost_doubled_or_different(own_workspace: Path, database_url: str | None):
-    chance = random.Random(int(os.environ.get("GLASSBOX_CHAOS_SEED", "0")))
-    workspace = Workspace(own_workspace)
-    make_inputs(workspace)
-    expected = undisturbed(workspace)
-    database = Database.in_folder(own_workspace) if database_url is None else Database(database_url)
-    key, _ = ApiKeys(database).make(Users(database).local().id, "chaos")
-    killed: list[str] = []
-    with a_workshop(own_workspace, database_url) as server:
-        runs = start_runs(server, key)
-        watchers = {run: Watcher(server, run, key) for run in runs.values()}
-        for watcher in watchers.values():
-            watcher.start()
-        for _ in range(KILLS):
-            time.sleep(chance.uniform(*CALM))
-            killed.append(kill_something(chance, server, own_workspace, database_url))
-        deadline = time.monotonic() + PATIENCE
-        while not all(workspace.runs.get(run).state == "finished" for run in runs.values()):
-            states = {run: workspace.runs.get(run).status for run in runs.values()}
-            assert time.monotonic() < deadline, f"{killed}\n{states}\n{server.said()}"
-            time.sleep(0.2)
-        for watcher in watchers.values():
-            watcher.join(timeout=60)
-            watcher.over.set()
-        while any(job.state != "ended" for job in jobs_of(database)):
-            assert time.monotonic() < deadline, f"{killed}\n{server.said()}"
-            time.sleep(0.2)
-        assert processes_of_runs(own_workspace) == []
+def wait_for_runs(workspace: Workspace, runs: list[str], database: Database) -> None:
+    """Until all have finished, and the queue knows it."""
+    deadline = time.monotonic() + PATIENCE
+    while not all(workspace.runs.get(run).state == "finished" for run in runs):
+        assert time.monotonic() < deadline, [workspace.runs.get(run).status for run in runs]
+        time.sleep(0.2)
+    while any(job.state != "ended" for job in jobs_of(database)):
+        assert time.monotonic() < deadline, [job.state for job in jobs_of(database)]
+        time.sleep(0.2)
 
-    attempts = {name: workspace.runs.get(run).status.attempt for name, run in runs.items()}
-    print(f"killed {killed}; attempts {attempts}")
-    assert {entry.id for entry in workspace.runs.list("pretrain")} - set(runs.values()) == {
-        entry.id for entry in workspace.runs.list("pretrain") if entry.name == "calm"
-    }
-    assert sorted(job.run for job in jobs_of(database)) == sorted(runs.values())
+
+def jobs_of(database: Database) -> list[JobRow]:
+    with database.reading() as session:
+        return list(session.query(JobRow))
+
+
+def wait_until_heard(chats: list[Chats], chance: random.Random) -> None:
+    """Let some time pass, within which most often somebody begins to hear an answer: to be cut off in it."""
+    deadline = time.monotonic() + chance.choice([0.0, LOADING, LOADING])
+    while time.monotonic() < deadline and not any(chat.hears for chat in chats):
+        time.sleep(0.002)
+
+
+def check_chats(chats: list[Chats], server: Server, chance: random.Random) -> None:
+    """Nothing wrong was heard, and a model that is killed once more comes back by itself."""
+    for chat in chats:
+        chat.over.set()
+        chat.join(LONGEST)
+        assert not chat.is_alive(), "a request was never answered"
+    before = until(lambda: processes_of_models(server.workspace), "the model was served")
+    kill_one_of(before, chance)
+    for chat in chats:
+        until(functools.partial(chat.ask, QUESTIONS[0]), "the model came back")
+        assert chat.wrong == []
+    assert len(processes_of_models(server.workspace)) == len(tethers(server.workspace)) == 1
+    assert processes_of_models(server.workspace) != before
+    assert server.lives
+
+
+def check_runs(workspace: Workspace, runs: dict[str, str], watchers: dict[str, Watcher], expected: bytes) -> None:
+    """None is lost, doubled, or different."""
+    there = {entry.id for entry in workspace.runs.list("pretrain") if entry.name != "calm"}
+    assert there == set(runs.values())
     for name, run in runs.items():
         made = workspace.artifacts.list("model", name)
         assert [(entry.version, entry.run) for entry in made] == [(1, run)], "exactly one model"
@@ -258,9 +205,41 @@ def test_whatever_is_killed_no_run_is_lost_doubled_or_different(own_workspace: P
         assert numbers == list(range(len(numbers))), "an event is missing or repeated in the file"
         assert watchers[run].numbers == numbers, "an event is missing or repeated for who watched"
         assert weights(workspace, name) == expected, "another model than undisturbed training makes"
-    database.close()
 
 
-def jobs_of(database: Database) -> list[JobRow]:
-    with database.reading() as session:
-        return list(session.query(JobRow))
+def test_whatever_is_killed_no_run_is_lost_doubled_or_different_and_no_answer_is_wrong(
+    own_workspace: Path, database_url: str | None, database: Database
+):
+    chance = random.Random(int(os.environ.get("GLASSBOX_CHAOS_SEED", "0")))
+    workspace = Workspace(own_workspace)
+    make_inputs(workspace)
+    expected = undisturbed(workspace)
+    key, _ = ApiKeys(database).make(Users(database).local().id, "chaos")
+    killed: list[Victim] = []
+    with killable_workshop(own_workspace, database_url) as server:
+        model = serve_a_model(server, key, workspace)
+        right = right_answers(server, model, key)
+        chats = [Chats(server, model, key, right, stream=stream) for stream in (True, False)]
+        runs = start_runs(server, key)
+        watchers = {run: Watcher(server, run, key) for run in runs.values()}
+        for thread in (*watchers.values(), *chats):
+            thread.start()
+        try:
+            for victim in shuffled_victims(chance, KILLS):
+                if victim in ("model", "tether"):
+                    wait_until_heard(chats, chance)
+                killed.append(kill(victim, chance, server))
+                time.sleep(chance.uniform(*CALM))
+            wait_for_runs(workspace, list(runs.values()), database)
+            for watcher in watchers.values():
+                watcher.join(timeout=60)
+                watcher.over.set()
+            assert processes_of_runs(own_workspace) == []
+            check_chats(chats, server, chance)
+        finally:
+            attempts = {name: workspace.runs.get(run).status.attempt for name, run in runs.items()}
+            print(
+                f"killed {killed}; attempts {attempts}; {[(chat.whole, chat.cut_off, chat.errors) for chat in chats]}"
+            )
+    assert sorted(job.run for job in jobs_of(database)) == sorted(runs.values())
+    check_runs(workspace, runs, watchers, expected)

@@ -125,6 +125,16 @@ def test_a_process_that_is_killed_is_started_again(keep: Make):
     assert pid_of(keeper) != first
 
 
+def test_a_process_that_answers_is_started_again_however_often_it_is_killed(keep: Make):
+    keeper = keep(target())
+    for _ in range(QUICK.starts + 2):
+        killed = pid_of(keeper)
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: keeper.condition().version is None, "its end was noticed")
+    assert pid_of(keeper) != killed
+    assert reach(keeper, "ready").starts == QUICK.starts + 3
+
+
 def test_a_process_that_hangs_is_killed_and_started_again(keep: Make):
     keeper = keep(target())
     first = pid_of(keeper)

@@ -89,7 +89,8 @@ class Keeper:
         self._retired: list[tuple[Child, float, float | None]] = []  # when it was retired, and when it was asked to end
         self._failed: str | None = None
         self._note: str | None = None
-        self._failures = 0
+        self._failures = 0  # ends that nobody wanted, one soon after the other
+        self._failed_starts = 0  # of those, without an answer between
         self._not_before = 0.0
         self._next_look = 0.0
         self._served_since = 0.0
@@ -111,7 +112,8 @@ class Keeper:
     def want(self, target: Target | None, *, start: bool = True) -> None:
         """Serve this from now on. What answers goes on doing so until its successor does."""
         with self._something:
-            self._target, self._failed, self._failures, self._not_before, self._note = target, None, 0, 0.0, None
+            self._target, self._failed, self._not_before, self._note = target, None, 0.0, None
+            self._failures = self._failed_starts = 0
             self._needed = self._needed or start
             self._something.notify()
 
@@ -203,10 +205,10 @@ class Keeper:
             return
         if child.exit_code is not None:
             self._serving = None
-            self._gone(child, child.why_it_ended(), final=False)
+            self._gone(child, child.why_it_ended(), answered=True)
             return
         if now - self._served_since > self._patience.settled:
-            self._failures = 0
+            self._failures = self._failed_starts = 0
         if child.target.memory is not None and (held := child.memory()) > child.target.memory:
             self._serving = None
             self._killed(child, f"The model's process held {held:,} bytes, and {child.target.memory:,} are allowed.")
@@ -217,7 +219,8 @@ class Keeper:
         if not child.look(self._patience.answer) and child.misses >= self._patience.looks:
             self._serving = None
             seconds = self._patience.looks * self._patience.look
-            self._killed(child, f"The model's process hung: it gave no sign of life for {seconds:.0f} seconds.")
+            reason = f"The model's process hung: it gave no sign of life for {seconds:.0f} seconds."
+            self._killed(child, reason, answered=True)
 
     def _look_after_coming(self, target: Target) -> None:
         child = self._coming
@@ -271,18 +274,22 @@ class Keeper:
 
     # What went wrong
 
-    def _killed(self, child: Child, reason: str) -> None:
+    def _killed(self, child: Child, reason: str, *, answered: bool = False) -> None:
         child.kill()
-        self._gone(child, reason, final=False)
+        self._gone(child, reason, answered=answered)
 
-    def _gone(self, child: Child, reason: str, *, final: bool) -> None:
+    def _gone(self, child: Child, reason: str, *, final: bool = False, answered: bool = False) -> None:
         self._last_lines = child.lines
         child.forget()
         _log.warning("model's process ended", extra={"fields": {"model": child.target.name, "reason": reason}})
-        self._give_up(child.target, reason, final=final)
+        self._give_up(child.target, reason, final=final, answered=answered)
 
-    def _give_up(self, target: Target, reason: str, *, final: bool) -> None:
-        """For good, for now, or in favour of the version that still answers."""
+    def _give_up(self, target: Target, reason: str, *, final: bool, answered: bool = False) -> None:
+        """For good, for now, or in favour of the version that still answers.
+
+        answered: it was no failed start. Whatever kills a process that answers, a crash that a request can bring about
+        or the system, nobody shall have to start it again by hand.
+        """
         with self._something:
             if self._target != target:
                 return  # something else is wanted by now
@@ -294,14 +301,16 @@ class Keeper:
                 self._to_note.append(lambda: self._notes.refused(target, reason))
                 return
             self._failures += 1
-            if final or self._failures >= self._patience.starts:
+            self._failed_starts = 0 if answered else self._failed_starts + 1
+            if final or self._failed_starts >= self._patience.starts:
                 self._failed = reason
                 self._to_note.append(lambda: self._notes.refused(target, reason))
                 return
             pause = min(self._patience.pause * 2 ** (self._failures - 1), self._patience.longest)
             self._not_before = time.monotonic() + pause
             self._needed = True
-            self._note = f"{reason} It is started again (try {self._failures + 1} of {self._patience.starts})."
+            tries = f" (try {self._failed_starts + 1} of {self._patience.starts})" if self._failed_starts else ""
+            self._note = f"{reason} It is started again{tries}."
 
     # The end of processes
 

@@ -38,7 +38,7 @@ class Patience:
     look, looks:       every so often it is asked how it is; so many times without an answer, and it hangs.
     answer:            that it has for each such question.
     pause, longest:    before it is started again: doubled each time, up to the longest.
-    starts:            that may fail one after the other.
+    starts:            that may fail one after the other; one that came to answer hasn't failed, however it ended.
     settled:           of answering, after which earlier failures are forgotten.
     drain:             that a process which was replaced has for the answers that it is giving.
     end:               from being asked to end to being killed.
