@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from people import People
+from uploading import brought
 
 TALES = "".join(f'{{"title": {number}, "body": "tale number {number}"}}\n' for number in range(50)).encode()
 
@@ -24,14 +25,6 @@ def database_url(own_workspace: Path, sqlite_with_tables: Path) -> None:
 @pytest.fixture
 def ann(people: People) -> TestClient:
     return people.client("member")
-
-
-def brought(client: TestClient, content: bytes) -> str:
-    described = {"Upload-Length": str(len(content)), "Upload-Metadata": "filename dGFsZXMuanNvbmw="}  # tales.jsonl
-    place = client.post("/api/uploads", headers=described).headers["Location"]
-    headers = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
-    assert client.patch(place, content=content, headers=headers).status_code == 204
-    return place.rpartition("/")[2]
 
 
 def collect(client: TestClient, **settings: str) -> Any:

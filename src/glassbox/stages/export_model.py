@@ -47,7 +47,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
     except _Stopped:
         return {}
     files = settings.to.iterdir() if settings.to.is_dir() else [settings.to]
-    return {"to": str(settings.to), "computed_as": kind, "bytes": sum(path.stat().st_size for path in files)}
+    return {"computed_as": kind, "bytes": sum(path.stat().st_size for path in files)}
 
 
 def _write_huggingface(settings: Settings, model: Artifact, progress: Progress) -> str:

@@ -23,12 +23,12 @@ def finished_run(workshop: Workshop, losses: list[float], **settings: Any) -> Ru
 
 
 def test_runs_are_compared_by_what_differs(client: TestClient, people: People):
-    first = finished_run(people.workshop, [3.0, 2.0], rate=0.1, spec={"width": 8, "layers": 2})
-    second = finished_run(people.workshop, [3.0, 1.0, 0.5], rate=0.1, spec={"width": 16, "layers": 2}, seed=3)
+    first = finished_run(people.workshop, [3.0, 2.0], steps=2, model={"width": 8, "layers": 2})
+    second = finished_run(people.workshop, [3.0, 1.0, 0.5], steps=2, model={"width": 16, "layers": 2}, seed=3)
     told = client.get(ADDRESS, params={"run": [first.id, second.id]}).json()
     assert told["settings"] == [
-        {"name": "spec.width", "values": [8, 16]},
-        {"name": "seed", "values": [None, 3]},
+        {"name": "model.width", "values": [8, 16]},
+        {"name": "seed", "values": [0, 3]},
     ]
     assert told["inputs"] == []
     assert [one["result"] for one in told["runs"]] == [{"loss": 2.0}, {"loss": 0.5}]

@@ -9,8 +9,10 @@ from pydantic import BaseModel, Field, JsonValue
 
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.access.seeing import Seen
+from glassbox.workshop.registry.settings_shown import settings_shown
 from glassbox.workshop.routes.live import CurvePoints, curve_points
 from glassbox.workshop.state import CurrentWorkshop
+from glassbox.workshop.uploads.places import ClientPlaces
 from glassbox.workspace.curves import thinned
 from glassbox.workspace.states import State
 
@@ -63,6 +65,7 @@ def compare_runs(
 ) -> RunsCompared:
     """The settings and inputs in which they differ, their results, and each metric's curves side by side."""
     runs = [seen.run(run_id) for run_id in dict.fromkeys(run)]
+    places = ClientPlaces(seen, workshop.uploads)
     found = [workshop.run_curves.of(one.folder) for one in runs]
     shared = set(found[0]).intersection(*found[1:])
     names = sorted(shared) if metric is None else metric
@@ -78,7 +81,7 @@ def compare_runs(
             )
             for one in runs
         ],
-        settings=differences([_flat(one.record.settings) for one in runs]),
+        settings=differences([_flat(settings_shown(one.record.stage, one.record.settings, places)) for one in runs]),
         inputs=differences([{slot: link.reference for slot, link in one.record.inputs.items()} for one in runs]),
         curves={
             name: {
