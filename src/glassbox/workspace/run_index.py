@@ -1,14 +1,17 @@
 """Listing runs without opening thousands of files: the database, kept in step with the folder.
 
-Before each answer every run's state file is looked at (not opened): rows whose stamp differs are read anew.
+Before each answer every run's state file is looked at (not opened): rows whose stamp differs are read anew. Those of
+runs that are over for good aren't looked at again as long as their folders are there: nothing changes them any more.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import Row, delete, select
 from sqlalchemy.orm import Session
@@ -16,7 +19,7 @@ from sqlalchemy.orm import Session
 from glassbox.errors import BadInput
 from glassbox.workspace.database import Database
 from glassbox.workspace.run import STATE_FILE, Run, read_state, true_state
-from glassbox.workspace.states import HELD_BY_A_PROCESS, State
+from glassbox.workspace.states import FINAL, HELD_BY_A_PROCESS, State
 from glassbox.workspace.tables import RunInputRow, RunRow
 
 _DAMAGED = "damaged"
@@ -41,25 +44,42 @@ class RunEntry:
         return self.runs / self.id
 
 
+class _Look(NamedTuple):
+    """What one look at a run shows without opening anything: its folder's inode, and its state file's stamp."""
+
+    folder: int
+    stamp: str
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The entries of all runs, newest first, what they are true of, and the part of that which never changes again."""
+
+    entries: list[RunEntry]
+    present: dict[str, _Look]
+    over: dict[str, _Look]
+
+
 class RunIndex:
     """Answers from the rows of the database."""
 
     def __init__(self, folder: Path, database: Database) -> None:
         self._folder = folder
         self._database = database
-        self._kept: tuple[dict[str, str], list[RunEntry]] | None = None  # the last answer, and the stamps it is true of
+        self._kept = _Answer([], {}, {})
 
     def entries(self, stage: str | None = None) -> list[RunEntry]:
         """Newest first."""
-        present = self._present()
         kept = self._kept
-        if kept is None or kept[0] != present:
+        present = self._present(kept.over)
+        if kept.present != present:
             self._synchronise()
             query = select(*_COLUMNS).order_by(RunRow.created.desc(), RunRow.id)
             with self._database.reading() as session:
-                kept = present, [self._entry(row) for row in session.execute(query)]
-            self._kept = kept
-        return [self._now(entry) for entry in kept[1] if stage in (None, entry.stage)]
+                entries = [self._entry(row) for row in session.execute(query)]
+            over = {one.id: present[one.id] for one in entries if one.state in FINAL and one.id in present}
+            self._kept = kept = _Answer(entries, present, over)
+        return [self._now(entry) for entry in kept.entries if stage in (None, entry.stage)]
 
     def readers_of(self, artifact_id: str) -> list[RunEntry]:
         """The runs that have this artifact among their inputs, newest first."""
@@ -94,24 +114,33 @@ class RunIndex:
     def _synchronise(self) -> None:
         with self._database.reading() as session:
             before = _stamps(session)
-        if before == self._present():
+        if before == self._present_stamps():
             return
         with self._database.writing() as session:
-            known, present = _stamps(session), self._present()
+            known, present = _stamps(session), self._present_stamps()
             changed = [run for run, stamp in known.items() if present.get(run) != stamp]
             for run in changed:
                 session.execute(delete(RunRow).where(RunRow.id == run))
             for run in present.keys() - (known.keys() - set(changed)):
                 session.add(self._read(run, present[run]))
 
-    def _present(self) -> dict[str, str]:
-        """Each run's id and its state file's stamp."""
+    def _present(self, over: Mapping[str, _Look]) -> dict[str, _Look]:
+        """Each run by its id. over: what is known of those that don't change any more."""
+        present: dict[str, _Look] = {}
         try:
             with os.scandir(self._folder) as entries:
-                folders = [entry for entry in entries if entry.is_dir()]
+                for entry in entries:
+                    if entry.is_dir():
+                        look = over.get(entry.name)
+                        if look is None or look.folder != entry.inode():
+                            look = _Look(entry.inode(), _stamp(entry.path))
+                        present[entry.name] = look
         except FileNotFoundError:
             return {}
-        return {entry.name: _stamp(entry.path) for entry in folders}
+        return present
+
+    def _present_stamps(self) -> dict[str, str]:
+        return {run: look.stamp for run, look in self._present({}).items()}
 
     def _read(self, run_id: str, stamp: str) -> RunRow:
         row = RunRow(id=run_id, stage="", name="", state=_DAMAGED, attempt=0, created=0.0, stamp=stamp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # without those that are read as one another
 _ID_LETTERS = 6
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}", re.ASCII)
 
 
 class Runs:
@@ -112,11 +114,18 @@ class Runs:
         cancel_unheld(folder, self._database)
         return Run.read(folder)
 
+    def folder_with(self, run_id: str) -> Path | None:
+        """Where the run with exactly that id lies, damaged or not; None if there is none."""
+        folder = self.folder / run_id
+        return folder if _ID.fullmatch(run_id) and folder.is_dir() else None
+
     def folder_of(self, run_id: str) -> Path:
         """Where a run lies, damaged or not; the beginning of its id is enough if no other begins so.
 
         Raises BadInput if there is none, or more than one.
         """
+        if folder := self.folder_with(run_id):
+            return folder  # no look at all the others
         try:
             ids = [entry.name for entry in self.folder.iterdir() if entry.is_dir()]
         except FileNotFoundError:

@@ -19,5 +19,8 @@ NEXT: dict[State, frozenset[State]] = {
 HELD_BY_A_PROCESS: frozenset[State] = frozenset({"running", "paused"})
 """Only while a process is at work; if it is gone, the run is in truth interrupted."""
 
+FINAL: frozenset[State] = frozenset(state for state, following in NEXT.items() if not following)
+"""Nothing will ever happen to such a run again."""
+
 RESUMABLE: frozenset[State] = frozenset({"failed", "interrupted"})
 """May run again, as the next attempt of the same run."""

@@ -30,7 +30,7 @@ from glassbox.workspace import Run, Workspace
 from glassbox.workspace.attempt_requests import request_made
 from glassbox.workspace.run import Problem
 from glassbox.workspace.saved_steps import saved_steps
-from glassbox.workspace.states import HELD_BY_A_PROCESS, RESUMABLE
+from glassbox.workspace.states import FINAL, HELD_BY_A_PROCESS, RESUMABLE
 
 GRACE = 30.0  # seconds for a process to end after its run is over, or to hear that the run is given up
 UNSEEN = 60.0  # seconds until an attempt that can't be seen from here is taken for one that never began
@@ -103,7 +103,7 @@ class Attendant:
 
     def _attend_waiting(self, job: JobRow, run: Run) -> None:
         state = run.state
-        if state in ("finished", "cancelled"):
+        if state in FINAL:
             self._queue.end(job)
         elif state in HELD_BY_A_PROCESS:
             self._queue.end(job, note="Someone else is at work on it, such as the command line.")
@@ -178,7 +178,7 @@ class Attendant:
         """The attempt was ordered, and nobody has begun it."""
         if job.wanted == "cancel":
             self._cancel(job, run)
-        elif run.state in HELD_BY_A_PROCESS or run.state in ("finished", "cancelled"):
+        elif run.state in HELD_BY_A_PROCESS or run.state in FINAL:
             self._queue.end(job, note="Someone else is at work on it, such as the command line.")
         elif job.kills + 1 <= job.retries:
             self._queue.requeue(job, job.kills + 1, "Its process ended before it had begun; it is started again.")

@@ -98,7 +98,10 @@ class Executor:
 
     def check(self, run: str) -> Check:
         """How it is. Raises BadInput if there is no such run, or if its folder is damaged."""
-        found = Run.read(self.workspace.runs.folder_of(run))
+        return self.check_of(Run.read(self.workspace.runs.folder_of(run)))
+
+    def check_of(self, found: Run) -> Check:
+        """How a run is that was read just now."""
         job = self.queue.get(found.id)
         line, allotment = self.queue.outlook() if is_live(job) else ([], None)
         shown = shown_state(found.state, found.status.attempt, job)

@@ -18,14 +18,11 @@ from glassbox.errors import BadInput
 from glassbox.workshop.live.event_lines import EventLines
 from glassbox.workspace.events import EVENTS_FILE
 from glassbox.workspace.run import settled_state
-from glassbox.workspace.states import HELD_BY_A_PROCESS, State
+from glassbox.workspace.states import FINAL, HELD_BY_A_PROCESS, State
 
 _LOOK_EVERY = 0.2  # seconds
 _STATE_EVERY = 1.0  # seconds between two looks at whether the process is still there
 _EVENTS_AT_ONCE = 2000
-
-OVER: frozenset[State] = frozenset({"finished", "cancelled"})
-"""Nothing will ever happen to such a run again."""
 
 
 class _WatchedRun:
@@ -99,7 +96,7 @@ class Watching:
                 if state != said:
                     said = state
                     yield f'{{"state":"{state or "deleted"}"}}'
-                if state is None or state in OVER:
+                if state is None or state in FINAL:
                     return
                 async with run.changed:
                     if first >= run.lines.count and run.state == said:
