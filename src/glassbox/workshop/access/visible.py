@@ -9,12 +9,11 @@ belongs to the owners.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable
 from typing import Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import BindParameter, bindparam, delete, select, union_all
 
 from glassbox.errors import BadInput
 from glassbox.workshop.access.actor import Actor
@@ -28,11 +27,19 @@ from glassbox.workspace.manifest import ArtifactLink
 from glassbox.workspace.names import KINDS, Kind, Reference
 from glassbox.workspace.run_index import RunEntry
 
-_RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}", re.ASCII)
-
 OwnedKind = Literal["run", "spec", "upload", "deployment"]
 SharedKind = Literal["run", "spec", "upload", "deployment", "artifact"]
 ShareableKind = Literal["run", "artifact"]
+_NAMED_AT_MOST = 100  # ids in one question; of more, all are asked for
+_KIND: BindParameter[str] = bindparam("kind")
+_ID: BindParameter[str] = bindparam("id")
+_USER: BindParameter[str] = bindparam("user")
+_OWNERS = select(OwnerRow.id, OwnerRow.user).where(OwnerRow.kind == _KIND)
+_OWNERS_OF = _OWNERS.where(OwnerRow.id.in_(bindparam("ids", expanding=True)))
+_OWNER = _OWNERS.where(OwnerRow.id == _ID)
+_OWN = select(OwnerRow.id).where(OwnerRow.kind == _KIND, OwnerRow.user == _USER)
+_SHARED = select(ShareRow.id).where(ShareRow.kind == _KIND)
+_SEEN = union_all(_OWN.where(OwnerRow.id == _ID), _SHARED.where(ShareRow.id == _ID))
 
 
 class Visible:
@@ -70,8 +77,8 @@ class Visible:
         return run
 
     def _read_run(self, run_id: str) -> Run:
-        folder = self.workspace.runs.folder / run_id
-        if not _RUN_ID.fullmatch(run_id) or not folder.is_dir():
+        folder = self.workspace.runs.folder_with(run_id)
+        if folder is None:
             raise NotFound("run", run_id)
         return Run.read(folder)
 
@@ -135,25 +142,20 @@ class Visible:
 
     def owner_of(self, kind: OwnedKind, object_id: str) -> str | None:
         """The id of the person whom it belongs to; None for what was made on the command line."""
-        with self._database.reading() as session:
-            row = session.get(OwnerRow, (kind, object_id))
-            return None if row is None else row.user
+        return next((row.user for row in self._database.rows(_OWNER, kind=kind, id=object_id)), None)
 
     def owners_of(self, kind: OwnedKind, ids: Iterable[str]) -> dict[str, str]:
         """The same for many."""
         wanted = set(ids)
-        with self._database.reading() as session:
-            rows = session.execute(select(OwnerRow.id, OwnerRow.user).where(OwnerRow.kind == kind))
-            return {row[0]: row[1] for row in rows if row[0] in wanted}
+        if len(wanted) <= _NAMED_AT_MOST:
+            return {row.id: row.user for row in self._database.rows(_OWNERS_OF, kind=kind, ids=list(wanted))}
+        return {row.id: row.user for row in self._database.rows(_OWNERS, kind=kind) if row.id in wanted}
 
     def sees(self, kind: OwnedKind, object_id: str) -> bool:
         """May this person look at it?"""
         if self.sees_all:
             return True
-        own = select(OwnerRow.id).where(OwnerRow.kind == kind, OwnerRow.id == object_id, OwnerRow.user == self.actor.id)
-        shared = select(ShareRow.id).where(ShareRow.kind == kind, ShareRow.id == object_id)
-        with self._database.reading() as session:
-            return session.execute(own.union_all(shared)).first() is not None
+        return bool(self._database.rows(_SEEN, kind=kind, id=object_id, user=self.actor.id))
 
     def all_seen(self, kind: OwnedKind, ids: Iterable[str]) -> set[str]:
         """Those of them that this person may look at."""
@@ -210,13 +212,10 @@ class Visible:
         return self._ids(kind) | self._shared(kind)
 
     def _ids(self, kind: OwnedKind) -> set[str]:
-        query = select(OwnerRow.id).where(OwnerRow.kind == kind, OwnerRow.user == self.actor.id)
-        with self._database.reading() as session:
-            return set(session.scalars(query))
+        return {row.id for row in self._database.rows(_OWN, kind=kind, user=self.actor.id)}
 
     def _shared(self, kind: SharedKind) -> set[str]:
-        with self._database.reading() as session:
-            return set(session.scalars(select(ShareRow.id).where(ShareRow.kind == kind)))
+        return {row.id for row in self._database.rows(_SHARED, kind=kind)}
 
 
 def check_kind(kind: str) -> Kind:

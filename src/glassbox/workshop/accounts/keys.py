@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select, update
 
 from glassbox.workshop.access.actor import Actor, Scope, role_of
 from glassbox.workshop.accounts.secrets import KEY_BEGINNING, hashed, new_id, new_secret
@@ -14,6 +14,12 @@ from glassbox.workshop.database.tables import ApiKeyRow, UserRow
 
 _USED_EVERY = 60.0  # seconds between two notes of when a key was last used
 _SHOWN = len(KEY_BEGINNING) + 5
+_WHOSE = (
+    select(ApiKeyRow.id, ApiKeyRow.user, ApiKeyRow.scope, ApiKeyRow.expires, ApiKeyRow.revoked, ApiKeyRow.used)
+    .add_columns(UserRow.name, UserRow.role, UserRow.disabled)
+    .join(UserRow, UserRow.id == ApiKeyRow.user)
+    .where(ApiKeyRow.hash == bindparam("hash"))
+)
 
 
 @dataclass(frozen=True)
@@ -69,19 +75,15 @@ class ApiKeys:
     def actor(self, secret: str) -> Actor | None:
         """Whose key it is; None if it is unknown, expired or withdrawn, or its person is disabled."""
         now = time.time()
-        query = select(ApiKeyRow, UserRow).join(UserRow, UserRow.id == ApiKeyRow.user)
-        with self._database.reading() as session:
-            found = session.execute(query.where(ApiKeyRow.hash == hashed(secret))).one_or_none()
-        if found is None:
-            return None
-        row, user = found
-        if row.revoked is not None or user.disabled is not None or (row.expires is not None and row.expires < now):
-            return None
-        if row.used is None or now - row.used > _USED_EVERY:
-            with self._database.writing() as session:
-                session.merge(row).used = now
-        scope: Scope = "models" if row.scope == "models" else "workshop"
-        return Actor(user.id, user.name, role_of(user.role), scope, key=row.id)
+        for row in self._database.rows(_WHOSE, hash=hashed(secret)):
+            if row.revoked is not None or row.disabled is not None or (row.expires is not None and row.expires < now):
+                return None
+            if row.used is None or now - row.used > _USED_EVERY:
+                with self._database.writing() as session:
+                    session.execute(update(ApiKeyRow).where(ApiKeyRow.id == row.id).values(used=now))
+            scope: Scope = "models" if row.scope == "models" else "workshop"
+            return Actor(row.user, row.name, role_of(row.role), scope, key=row.id)
+        return None
 
     def of(self, user: str) -> list[ApiKey]:
         """A person's keys, newest first, withdrawn ones too."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from glassbox.workshop.access.actor import Actor, role_of
 from glassbox.workshop.accounts.secrets import hashed, new_id, new_secret
@@ -15,6 +15,12 @@ from glassbox.workshop.database.tables import OneTimeTokenRow, SessionRow, UserR
 LASTS = 30 * 24 * 3600.0  # seconds since it was last used
 _SEEN_EVERY = 3600.0  # seconds between two notes of when it was last used
 _TOKEN_LASTS = 15 * 60.0
+_WHOSE = (
+    select(SessionRow.id, SessionRow.user, SessionRow.seen, SessionRow.expires)
+    .add_columns(UserRow.name, UserRow.role, UserRow.disabled)
+    .join(UserRow, UserRow.id == SessionRow.user)
+    .where(SessionRow.hash == bindparam("hash"))
+)
 
 
 @dataclass(frozen=True)
@@ -46,18 +52,14 @@ class Sessions:
 
     def actor(self, secret: str) -> Actor | None:
         """Whose session it is; None if it is unknown or over, or its person is disabled."""
-        now = time.time()
-        query = select(SessionRow, UserRow).join(UserRow, UserRow.id == SessionRow.user)
-        with self._database.reading() as session:
-            found = session.execute(query.where(SessionRow.hash == hashed(secret))).one_or_none()
-        if found is None:
-            return None
-        row, user = found
-        if row.expires < now or user.disabled is not None:
-            return None
-        if now - row.seen > _SEEN_EVERY:
-            self._note_seen(row.hash, now)
-        return Actor(user.id, user.name, role_of(user.role), session=row.id)
+        now, token_hash = time.time(), hashed(secret)
+        for row in self._database.rows(_WHOSE, hash=token_hash):
+            if row.expires < now or row.disabled is not None:
+                return None
+            if now - row.seen > _SEEN_EVERY:
+                self._note_seen(token_hash, now)
+            return Actor(row.user, row.name, role_of(row.role), session=row.id)
+        return None
 
     def end(self, user: str, session_id: str) -> bool:
         """End one of a person's sessions. Was there such a one?"""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import builtins
 import time
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import Row, Select, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from glassbox.errors import BadInput
@@ -22,6 +22,9 @@ LOCAL_USER = "local"
 """The id and the name of the one person of a workshop without accounts."""
 
 LONGEST_NAME = 40
+
+_ONE = select(UserRow.__table__).where(UserRow.id == bindparam("id"))
+_NAMES = select(UserRow.id, UserRow.name)
 
 Persona = Literal["learner", "educator", "builder"]
 """What a person came for; decides what is shown first, never what they may do."""
@@ -77,9 +80,9 @@ class Users:
 
     def get(self, user_id: str) -> User | None:
         """The person with that id."""
-        with self._database.reading() as session:
-            row = session.get(UserRow, user_id)
-            return None if row is None else _told(row)
+        for row in self._database.rows(_ONE, id=user_id):
+            return _told(row)
+        return None
 
     def named(self, name: str) -> User | None:
         """The person of that name."""
@@ -97,6 +100,10 @@ class Users:
         """Everyone, by name."""
         with self._database.reading() as session:
             return [_told(row) for row in session.scalars(select(UserRow).order_by(UserRow.name))]
+
+    def names(self) -> dict[str, str]:
+        """Everyone's name, by their id."""
+        return {row.id: row.name for row in self._database.rows(_NAMES)}
 
     def has_owner(self) -> bool:
         """Is there an owner who can log in?"""
@@ -204,7 +211,7 @@ def _shut_out(session: Session, user_id: str, keep_session: str | None) -> None:
     session.execute(withdrawn.values(revoked=time.time()))
 
 
-def _told(row: UserRow) -> User:
+def _told(row: UserRow | Row[Any]) -> User:
     return User(
         id=row.id,
         name=row.name,

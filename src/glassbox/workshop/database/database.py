@@ -8,10 +8,11 @@ no further lock. Both are for short work: never wait for a network or a process 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, Executable, Row, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, TimeoutError
 from sqlalchemy.orm import Session
 
@@ -49,6 +50,14 @@ class Database:
         """A session that sees one moment of the database. Raises DatabaseAway."""
         with self._explained(), Session(self._engine, expire_on_commit=False) as session:
             yield session
+
+    def rows(self, question: Executable, **values: object) -> Sequence[Row[Any]]:
+        """The answer to one statement. Half as long as with a session, for what every request asks.
+
+        question: made once, with `bindparam` for each of the values. Raises DatabaseAway.
+        """
+        with self._explained(), self._engine.connect() as connection:
+            return connection.execute(question, values).all()
 
     @contextlib.contextmanager
     def writing(self) -> Generator[Session]:

@@ -25,6 +25,7 @@ from glassbox.workshop.jobs.states import Wanted
 from glassbox.workspace.processes import Process
 
 LEASE = 15.0  # seconds; renewed when half of it is over
+_LIVE = select(JobRow).where(JobRow.state != "ended").order_by(JobRow.priority.desc(), JobRow.queued, JobRow.run)
 
 NewOrder = Callable[[JobRow, tuple[int, ...]], AttemptOrder | None]
 """What to order for a job with these GPUs; None if it can't be begun now."""
@@ -57,7 +58,7 @@ class Queue:
     def live(self) -> list[JobRow]:
         """All that aren't ended, in the order of their turns."""
         with self._database.reading() as session:
-            return list(session.scalars(_live()))
+            return list(session.scalars(_LIVE))
 
     def jobs(self) -> dict[str, JobRow]:
         """All, by run."""
@@ -139,11 +140,11 @@ class Queue:
         """Take or renew the leases on all live jobs (or on one of them) that nobody else holds; gives those held."""
         now = time.time()
         with self._database.reading() as session:
-            rows = [job for job in session.scalars(_live()) if run in (None, job.run)]
+            rows = [job for job in session.scalars(_LIVE) if run in (None, job.run)]
         due = {job.run for job in rows if self._is_free(job, now) or self._is_half_over(job, now)}
         if due:
             with self._database.writing() as session:
-                rows = [job for job in session.scalars(_live()) if run in (None, job.run)]
+                rows = [job for job in session.scalars(_LIVE) if run in (None, job.run)]
                 for job in rows:
                     if job.run in due and (job.lease_holder == self._name or self._is_free(job, now)):
                         job.lease_holder, job.lease_expires = self._name, now + self._lease
@@ -173,7 +174,7 @@ class Queue:
     def release(self) -> None:
         """Give all leases back: another server, or this one when it comes again, needn't wait for their end."""
         with self._database.writing() as session:
-            for job in session.scalars(_live().where(JobRow.lease_holder == self._name)):
+            for job in session.scalars(_LIVE.where(JobRow.lease_holder == self._name)):
                 job.lease_holder = job.lease_expires = None
 
     def place_next(self, new_order: NewOrder) -> Placement:
@@ -185,7 +186,7 @@ class Queue:
         ordered: list[tuple[JobRow, AttemptOrder]] = []
         unparked: list[str] = []
         with self._database.writing() as session:
-            rows = list(session.scalars(_live()))
+            rows = list(session.scalars(_LIVE))
             jobs = {job.run: job for job in rows}
             allotment = allot(self.slots, _held(rows, self.place), _line(rows, self.place))
             now = time.time()
@@ -215,10 +216,6 @@ class Queue:
 def takes(job: JobRow) -> Takes:
     """What a job takes of its machine."""
     return Takes(job.threads, job.memory, job.gpus)
-
-
-def _live() -> Any:
-    return select(JobRow).where(JobRow.state != "ended").order_by(JobRow.priority.desc(), JobRow.queued, JobRow.run)
 
 
 def _with_key(user: str, key: str) -> Any:
