@@ -10,9 +10,11 @@ docs/security.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, WebSocketException
 from fastapi.requests import HTTPConnection
@@ -30,7 +32,8 @@ NOT_LOGGED_IN, NOT_ALLOWED = 4401, 4403  # how a WebSocket is closed
 LARGEST_BODY = 4 * 1024 * 1024
 """Bytes that a request may send, where its endpoint doesn't say otherwise."""
 
-_Endpoint = TypeVar("_Endpoint", bound=Callable[..., object])
+_Endpoint = Callable[..., Any]
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,22 @@ def allows(
     """
 
     def mark(endpoint: _Endpoint) -> _Endpoint:
+        answering = endpoint if inspect.iscoroutinefunction(endpoint) else _in_a_thread(endpoint)
         access = Access(role, scope, by_session, noted and scope != "models", largest_body)
-        endpoint.__allows__ = access  # pyright: ignore[reportFunctionMemberAccess]  (read by `access_of`)
-        return endpoint
+        answering.__allows__ = access  # pyright: ignore[reportFunctionMemberAccess]  (read by `access_of`)
+        return answering
 
     return mark
+
+
+def _in_a_thread(endpoint: Callable[..., _Answer]) -> Callable[..., Awaitable[_Answer]]:
+    """The same for an event loop. Left to FastAPI, the answer would go to another thread once more, to be checked."""
+
+    @functools.wraps(endpoint)
+    async def answering(*arguments: object, **named: object) -> _Answer:
+        return await run_in_threadpool(endpoint, *arguments, **named)
+
+    return answering
 
 
 def access_of(endpoint: object) -> Access | None:

@@ -6,16 +6,17 @@ from pathlib import Path as FilePath
 from pathlib import PurePosixPath
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from fastapi.responses import FileResponse
 
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.artifacts import ArtifactId
 from glassbox.workspace import Artifact
 
-router = APIRouter(tags=["Artifacts"])
+router = Router(tags=["Artifacts"])
 
 
 @router.get(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import BaseModel, Field, JsonValue
 
 from glassbox.workshop.access.guards import allows
@@ -13,12 +13,13 @@ from glassbox.workshop.access.visible import Visible, check_kind
 from glassbox.workshop.bodies import Body
 from glassbox.workshop.paging import Cursor, Limit, page
 from glassbox.workshop.problems import Conflict, Forbidden
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workspace import Artifact
 from glassbox.workspace.artifact_index import ArtifactEntry
 from glassbox.workspace.notes import LONGEST_NOTE, read_note, write_note
 
-router = APIRouter(tags=["Artifacts"])
+router = Router(tags=["Artifacts"])
 
 ArtifactId = Annotated[str, Path(max_length=100, description="The artifact's id.", examples=["3f9a1c2b7d4e5a60"])]
 _NEEDED_SHOWN = 5

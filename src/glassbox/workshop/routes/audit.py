@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from glassbox.workshop.access.guards import allows
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 
-router = APIRouter(tags=["People"])
+router = Router(tags=["People"])
 
 
 class AuditEntry(BaseModel):

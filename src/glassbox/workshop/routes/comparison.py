@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field, JsonValue
 
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.registry.settings_shown import settings_shown
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.live import CurvePoints, curve_points
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workshop.uploads.places import ClientPlaces
 from glassbox.workspace.curves import thinned
 from glassbox.workspace.states import State
 
-router = APIRouter(tags=["Runs: live"])
+router = Router(tags=["Runs: live"])
 
 _MOST = 20
 

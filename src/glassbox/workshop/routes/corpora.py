@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path as FilePath
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import BaseModel, Field
 
 from glassbox.data.corpus import read_documents, split_names, split_size
@@ -24,10 +24,11 @@ from glassbox.workshop.access.guards import allows
 from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workspace import Artifact
 
-router = APIRouter(tags=["Corpora"])
+router = Router(tags=["Corpora"])
 
 SplitName = Literal["documents", "train", "validation", "test"]
 MOST_MEASURED = 512 * 2**20

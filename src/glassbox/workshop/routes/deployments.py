@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from glassbox.serving.protocol.health import Health
@@ -15,10 +15,11 @@ from glassbox.workshop.gateway.deployments import KIND, Deployment, Setup
 from glassbox.workshop.gateway.keeper import State
 from glassbox.workshop.gateway.target import Engine
 from glassbox.workshop.problems import Conflict
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 from glassbox.workspace.names import check_name
 
-router = APIRouter(prefix="/api/deployments", tags=["Served models"])
+router = Router(prefix="/api/deployments", tags=["Served models"])
 
 Name = Annotated[str, Path(alias="deployment", max_length=80, description="The public name.", examples=["tutor"])]
 ModelReference = Annotated[

@@ -5,13 +5,14 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from glassbox.workshop.access.guards import SESSION_COOKIE, allows
 from glassbox.workshop.access.headers import content_policy
 from glassbox.workshop.problems import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.router import Router
 
 DESCRIPTION = """\
 Everything that the workshop does can be done here: start stages, follow runs, look at artifacts, talk to models.
@@ -36,7 +37,7 @@ _WAYS_IN = {
     },
 }
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",

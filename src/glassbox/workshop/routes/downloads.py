@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import ValidationError
 from starlette.responses import Response
@@ -12,10 +11,11 @@ from glassbox.stages.registry import load_stage
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.run_descriptions import RunId
 from glassbox.workshop.uploads.downloads import FOLDER, written, zipped
 
-router = APIRouter(tags=["Runs"])
+router = Router(tags=["Runs"])
 
 _AS_THEY_ARE = {"Content-Encoding": "identity"}  # not to be compressed on the way
 _ATTACHMENT: dict[str, dict[str, str]] = {"application/octet-stream": {}, "application/zip": {}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import BaseModel, Field
 
 from glassbox.engines.catalogue import ENGINES
@@ -22,9 +22,10 @@ from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.paging import Cursor, Limit, page
 from glassbox.workshop.problems import NotFound
 from glassbox.workshop.registry.opened import opened
+from glassbox.workshop.router import Router
 from glassbox.workspace import Artifact
 
-router = APIRouter(tags=["Engines"])
+router = Router(tags=["Engines"])
 
 ReportId = Annotated[str, Path(max_length=100, description="The id of a report of compare-engines.")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from pydantic import BaseModel, Field
 
 from glassbox.workshop.access.actor import Scope
@@ -13,9 +13,10 @@ from glassbox.workshop.access.noting import noted_as
 from glassbox.workshop.accounts.keys import ApiKey
 from glassbox.workshop.bodies import Body, Line
 from glassbox.workshop.problems import Conflict, NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 
-router = APIRouter(tags=["You"])
+router = Router(tags=["You"])
 
 MOST = 100
 """Keys that a person may have at a time."""

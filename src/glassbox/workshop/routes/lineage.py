@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, Field, JsonValue
 
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.registry.cards import model_card
 from glassbox.workshop.registry.lineage import ArtifactNode, Presence, RunNode, lineage_graph
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.artifacts import ArtifactId
 
-router = APIRouter(tags=["Artifacts"])
+router = Router(tags=["Artifacts"])
 
 
 class LineageArtifact(BaseModel):

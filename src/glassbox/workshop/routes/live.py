@@ -8,7 +8,7 @@ import math
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, WebSocket, WebSocketDisconnect, WebSocketException, status
+from fastapi import Path, Query, WebSocket, WebSocketDisconnect, WebSocketException, status
 from pydantic import BaseModel, Field
 from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
@@ -18,11 +18,12 @@ from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.live.event_lines import EventLines
 from glassbox.workshop.problems import Problem
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workspace.curves import Curve, thinned
 from glassbox.workspace.events import EVENTS_FILE
 
-router = APIRouter(tags=["Runs: live"])
+router = Router(tags=["Runs: live"])
 
 RunId = Annotated[str, Path(max_length=100, description="The run's whole id.", examples=["pretrain-k3fm7q"])]
 _NO_SUCH_RUN = 4404  # how a WebSocket is closed

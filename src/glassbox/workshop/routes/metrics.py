@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.metrics import CONTENT_TYPE
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 
-router = APIRouter(tags=["Health"])
+router = Router(tags=["Health"])
 
 
 @router.get(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -25,12 +25,13 @@ from glassbox.workshop.gateway.openai_errors import OpenAiRoute
 from glassbox.workshop.gateway.quotas import Allowance, Exceeded
 from glassbox.workshop.gateway.relay import Asked, Relay
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 
 _ERROR = {"model": ErrorBody, "description": "What was wrong, in OpenAI's shape."}
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": _ERROR, "5XX": _ERROR}
 
-router = APIRouter(prefix="/v1", tags=["OpenAI's API"], route_class=OpenAiRoute, responses=_ERRORS)
+router = Router(prefix="/v1", tags=["OpenAI's API"], route_class=OpenAiRoute, responses=_ERRORS)
 
 
 class ServedModel(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, Field, JsonValue
 
 from glassbox.errors import BadInput
@@ -14,8 +14,9 @@ from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.bodies import Body
 from glassbox.workshop.model_choice import ModelChoice
 from glassbox.workshop.own_specs import OwnSpec, OwnSpecs
+from glassbox.workshop.router import Router
 
-router = APIRouter(tags=["Descriptions"])
+router = Router(tags=["Descriptions"])
 
 SpecId = Annotated[str, Path(max_length=200, description="The description's id.")]
 

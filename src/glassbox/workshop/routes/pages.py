@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from fastapi.responses import HTMLResponse
 
 import glassbox
@@ -21,12 +21,13 @@ from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.accounts.passwords import SHORTEST
 from glassbox.workshop.pages.rendering import FOLDER, render
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.people import invited
 from glassbox.workshop.routes.profile import profile
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 from glassbox.workspace.run_index import RunEntry
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 _SCRIPT = re.compile(rb"<script\b(?P<attributes>[^>]*)>(?P<text>.*?)</script>", re.DOTALL)
 _NEWEST = 12  # runs on the first page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Request, Response
 from pydantic import BaseModel, Field
 
 from glassbox.workshop.access.actor import Role
@@ -14,11 +14,12 @@ from glassbox.workshop.accounts.passwords import LONGEST, SHORTEST, check_passwo
 from glassbox.workshop.accounts.users import LOCAL_USER, LONGEST_NAME, Persona, User
 from glassbox.workshop.bodies import Body, Line
 from glassbox.workshop.problems import Conflict, NotFound, NotLoggedIn
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.profile import Profile, profile
 from glassbox.workshop.routes.sessions import begin_session
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 
-router = APIRouter(tags=["People"])
+router = Router(tags=["People"])
 
 INVITATION = "password"
 _INVITATION_LASTS = 7 * 24 * 3600.0

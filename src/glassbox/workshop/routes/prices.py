@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
 from pydantic import Field
 
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.bodies import Body, Line
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workspace.prices import PRICES_FILE, MachinePrice, Prices, TokenPrice
 
-router = APIRouter(tags=["Prices"])
+router = Router(tags=["Prices"])
 
 Name = Annotated[Line, Field(min_length=1, max_length=200)]
 

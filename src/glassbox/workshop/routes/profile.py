@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, Field
 
 from glassbox.workshop.access.actor import Actor, Role, Scope
@@ -13,9 +13,10 @@ from glassbox.workshop.accounts.passwords import LONGEST, SHORTEST
 from glassbox.workshop.accounts.users import Persona
 from glassbox.workshop.bodies import Body, Line
 from glassbox.workshop.problems import Conflict, NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 
-router = APIRouter(tags=["You"])
+router = Router(tags=["You"])
 
 
 class Profile(BaseModel):

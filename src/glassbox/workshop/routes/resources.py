@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
@@ -13,9 +13,10 @@ from glassbox.workshop.database.tables import JobRow
 from glassbox.workshop.jobs.slots import machine_memory
 from glassbox.workshop.problems import Unavailable
 from glassbox.workshop.resources import EVERY, REMEMBERED, Look
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 
-router = APIRouter(tags=["Resources"])
+router = Router(tags=["Resources"])
 
 
 class GpuView(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import Header, Response
 from pydantic import Field, JsonValue
 
 from glassbox.errors import BadInput
@@ -22,6 +22,7 @@ from glassbox.workshop.jobs.slots import Takes
 from glassbox.workshop.jobs.states import AT_REST, Action, is_live
 from glassbox.workshop.jobs.submission import Asked, Schedule, new_job, next_attempt_job, takes_of
 from glassbox.workshop.problems import Conflict
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.run_descriptions import RunDetails, RunId, details, possible
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 from glassbox.workshop.uploads.places import ClientPlaces
@@ -29,7 +30,7 @@ from glassbox.workspace import Artifact
 from glassbox.workspace.run import Origin, RunRecord
 from glassbox.workspace.saved_steps import saved_steps
 
-router = APIRouter(tags=["Runs"])
+router = Router(tags=["Runs"])
 _ENDING = 5.0  # seconds that a process has for its last words, before a request about its run gives up
 
 IdempotencyKey = Annotated[

@@ -118,7 +118,7 @@ class Lines:
     def __init__(self, workshop: Workshop, seen: Visible, entries: list[RunEntry]) -> None:
         self._live = {job.run: job for job in workshop.executor.queue.live()}
         self._owners = seen.owners_of("run", [entry.id for entry in entries])
-        self._names = {user.id: user.name for user in workshop.users.list()}
+        self._names = workshop.users.names()
 
     def state(self, entry: RunEntry) -> ShownState | None:
         return None if entry.state is None else shown_state(entry.state, entry.attempt, self._live.get(entry.id))
@@ -151,11 +151,10 @@ def possible(check: Check) -> tuple[Action, ...]:
 
 def details(workshop: Workshop, seen: Visible, run_id: str) -> RunDetails:
     """Everything about a run that this person sees. Raises NotFound."""
-    seen.run(run_id)
-    check = workshop.executor.check(run_id)
+    check = workshop.executor.check_of(seen.run(run_id))
     record, status, folder = check.run.record, check.run.status, check.run.folder
     owner = seen.owner_of("run", run_id)
-    names = {user.id: user.name for user in workshop.users.list()}
+    person = None if owner is None else workshop.users.get(owner)
     problem, job = status.problem, check.job
     return RunDetails(
         id=record.id,
@@ -164,7 +163,7 @@ def details(workshop: Workshop, seen: Visible, run_id: str) -> RunDetails:
         state=check.state,
         attempt=status.attempt,
         created=record.created.timestamp(),
-        owner=names.get(owner or ""),
+        owner=None if person is None else person.name,
         problem=None,
         why=check.why,
         possible=list(possible(check)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from glassbox.errors import BadInput
@@ -15,10 +15,11 @@ from glassbox.workshop.jobs.attempt_process import output_file
 from glassbox.workshop.jobs.states import ShownState, is_live
 from glassbox.workshop.paging import Cursor, Limit, page
 from glassbox.workshop.problems import Conflict, NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.run_descriptions import Lines, RunDetails, RunId, RunPage, details
 from glassbox.workshop.state import CurrentWorkshop
 
-router = APIRouter(tags=["Runs"])
+router = Router(tags=["Runs"])
 _ENDING = 5.0  # seconds that a process has for its last words, before a request about its run gives up
 
 
@@ -54,12 +55,12 @@ def list_runs(
     if text:
         wanted = text.lower()
         entries = [entry for entry in entries if wanted in f"{entry.id} {entry.stage} {entry.name}".lower()]
-    lines = Lines(workshop, seen, entries)
-    if state is not None:
-        entries = [entry for entry in entries if lines.state(entry) in state]
-    if owner is not None:
-        entries = [entry for entry in entries if lines.owner(entry) == owner.lower()]
+    if state is not None or owner is not None:
+        lines = Lines(workshop, seen, entries)
+        entries = [entry for entry in entries if state is None or lines.state(entry) in state]
+        entries = [entry for entry in entries if owner is None or lines.owner(entry) == owner.lower()]
     given, following = page(entries, lambda entry: (entry.created.timestamp(), entry.id), cursor, limit)
+    lines = Lines(workshop, seen, given)
     return RunPage(runs=[lines.summary(entry) for entry in given], next=following)
 
 

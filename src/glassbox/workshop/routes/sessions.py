@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
@@ -17,10 +17,11 @@ from glassbox.workshop.accounts.users import User
 from glassbox.workshop.bodies import Body, Line
 from glassbox.workshop.pages.rendering import render
 from glassbox.workshop.problems import NotFound, NotLoggedIn
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.profile import Profile, profile
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 
-router = APIRouter(tags=["Coming in"])
+router = Router(tags=["Coming in"])
 
 
 class Credentials(Body):

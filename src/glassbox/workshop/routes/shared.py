@@ -8,20 +8,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel, Field
 
 from glassbox.errors import BadInput
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.accounts.links import Link
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.live import Curves, curve_points
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 from glassbox.workspace import Artifact, Run
 from glassbox.workspace.curves import thinned
 from glassbox.workspace.states import State
 
-router = APIRouter(tags=["Sharing"], prefix="/shared/{secret}")
+router = Router(tags=["Sharing"], prefix="/shared/{secret}")
 
 _POINTS = 1000  # of each curve
 

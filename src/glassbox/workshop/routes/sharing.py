@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from pydantic import BaseModel, Field
 
 from glassbox.workshop.access.guards import CurrentActor, allows
@@ -14,9 +14,10 @@ from glassbox.workshop.access.visible import ShareableKind
 from glassbox.workshop.accounts.links import Link
 from glassbox.workshop.bodies import Body
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 
-router = APIRouter(tags=["Sharing"], prefix="/api/sharing/{kind}/{object_id}")
+router = Router(tags=["Sharing"], prefix="/api/sharing/{kind}/{object_id}")
 
 _DAY = 24 * 3600.0
 

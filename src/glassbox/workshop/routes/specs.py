@@ -6,7 +6,7 @@ import functools
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import BaseModel, Field, JsonValue
 
 from glassbox.errors import BadInput
@@ -20,10 +20,11 @@ from glassbox.workshop.bodies import Body
 from glassbox.workshop.model_choice import ModelChoice
 from glassbox.workshop.pictures import PICTURE_ANSWERS, Form, ThemeName, picture
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workspace.prices import MachinePrice, Prices
 
-router = APIRouter(tags=["Descriptions"])
+router = Router(tags=["Descriptions"])
 
 MANY_LAYERS = 1_000
 """Of all models of a request together: beyond, counting takes a noticeable part of a second."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, Field
 
 from glassbox.errors import BadInput
@@ -16,12 +16,13 @@ from glassbox.workshop.database.tables import JobRow
 from glassbox.workshop.jobs.preparing import Prepared, StartRequest, prepare, prepared
 from glassbox.workshop.jobs.submission import Asked, new_job
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.run_actions import IdempotencyKey, start_once
 from glassbox.workshop.routes.run_descriptions import RunDetails
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workshop.uploads.places import ClientPlaces
 
-router = APIRouter(tags=["Stages"])
+router = Router(tags=["Stages"])
 
 StageName = Annotated[str, Path(max_length=40, description="The stage's name.", examples=["pretrain"])]
 

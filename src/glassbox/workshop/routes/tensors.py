@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 from pydantic import BaseModel, Field, ValidationError
 
 from glassbox.errors import BadInput
@@ -20,10 +20,11 @@ from glassbox.workshop.bodies import Body
 from glassbox.workshop.problems import NotFound, TooLarge
 from glassbox.workshop.registry.checkpoint_records import read_record
 from glassbox.workshop.registry.tensor_sources import TensorSource, checkpoint_files, open_tensors, tensor_files_of
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workspace.saved_steps import step_folder, weighed_steps
 
-router = APIRouter(tags=["Tensors"])
+router = Router(tags=["Tensors"])
 
 LARGEST = 20_000_000_000
 """Bytes of a file that is read from end to end while somebody waits: about a minute."""

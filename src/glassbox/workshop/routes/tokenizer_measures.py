@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import BaseModel, Field, model_validator
 
 from glassbox.errors import BadInput
@@ -18,11 +18,12 @@ from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.bodies import Body
 from glassbox.workshop.pictures import PICTURE_ANSWERS, Form, ThemeName, picture
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.tokenizers import LONGEST, Loaded
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workspace.prices import Prices
 
-router = APIRouter(tags=["Tokenizers"])
+router = Router(tags=["Tokenizers"])
 
 SOURCES_SHOWN = 100
 UNUSED_SHOWN = 1000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 from pydantic import BaseModel, Field, JsonValue
 
 from glassbox.errors import BadInput
@@ -21,10 +21,11 @@ from glassbox.workshop.bodies import Body
 from glassbox.workshop.paging import Cursor, Limit, page
 from glassbox.workshop.problems import TooLarge
 from glassbox.workshop.registry.opened import opened
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workspace import Artifact
 
-router = APIRouter(tags=["Tokenizers"])
+router = Router(tags=["Tokenizers"])
 
 LONGEST = 1_000_000
 """Characters that are encoded, or ids that are decoded, in one request."""

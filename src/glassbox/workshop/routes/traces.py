@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import httpx
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
@@ -31,6 +31,7 @@ from glassbox.workshop.gateway.relay import Asked, ask, crashed
 from glassbox.workshop.gateway.usage import Entry
 from glassbox.workshop.problems import Conflict, Problem, TooMany, Unavailable, told
 from glassbox.workshop.requests import request_id
+from glassbox.workshop.router import Router
 from glassbox.workshop.routes.deployments import Name
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 
@@ -49,7 +50,7 @@ VIEWS: dict[str, tuple[type[TraceRequest], str]] = {
 }
 """Name of a view → what is asked, and what it shows."""
 
-router = APIRouter(prefix="/api/deployments/{deployment}/trace", tags=["Looking into served models"])
+router = Router(prefix="/api/deployments/{deployment}/trace", tags=["Looking into served models"])
 
 
 class ReadToken(BaseModel):

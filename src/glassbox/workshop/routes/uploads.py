@@ -15,7 +15,7 @@ import base64
 from http import HTTPStatus
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import Header, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -26,6 +26,7 @@ from glassbox.workshop.access.guards import CurrentActor, allows
 from glassbox.workshop.access.seeing import Seen
 from glassbox.workshop.paging import Cursor, Limit, page
 from glassbox.workshop.problems import Conflict, TooLarge
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
 from glassbox.workshop.uploads import tus
 from glassbox.workshop.uploads.check_process import CheckRequest
@@ -33,7 +34,7 @@ from glassbox.workshop.uploads.incoming import ALGORITHMS, Checksum, Incoming
 from glassbox.workshop.uploads.uploads import Upload, Uploads
 from glassbox.workspace import Run, Workspace
 
-router = APIRouter(tags=["Uploads"])
+router = Router(tags=["Uploads"])
 
 UploadId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The upload's id.", examples=["4f" * 16])]
 TusVersion = Annotated[str | None, Header(alias="Tus-Resumable", max_length=20, examples=[tus.VERSION])]

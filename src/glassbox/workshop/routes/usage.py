@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from glassbox.errors import BadInput
@@ -15,10 +15,11 @@ from glassbox.workshop.access.guards import CurrentActor, allows
 from glassbox.workshop.gateway.quotas import EVERYONE, Limits
 from glassbox.workshop.gateway.usage import Used, requests, used
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 from glassbox.workspace.prices import Prices, TokenPrice
 
-router = APIRouter(tags=["Usage and limits"])
+router = Router(tags=["Usage and limits"])
 
 _EPOCH = date(1970, 1, 1)
 _MOST_ROWS = 10_000
