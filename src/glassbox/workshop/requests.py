@@ -7,7 +7,6 @@ import secrets
 import time
 from contextvars import ContextVar
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECRET = "secret"
@@ -41,15 +40,16 @@ class Requests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = identity
+                message["headers"] = [*message["headers"], (b"x-request-id", identity.encode())]
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
         finally:
-            milliseconds = round((time.perf_counter() - began) * 1000, 1)
-            fields = {"method": scope.get("method", "WS"), "path": _without_secret(scope), "status": status}
-            _log.info("answered", extra={"fields": fields | {"milliseconds": milliseconds}})
+            if _log.isEnabledFor(logging.INFO):
+                milliseconds = round((time.perf_counter() - began) * 1000, 1)
+                fields = {"method": scope.get("method", "WS"), "path": _without_secret(scope), "status": status}
+                _log.info("answered", extra={"fields": fields | {"milliseconds": milliseconds}})
 
 
 def _without_secret(scope: Scope) -> str:

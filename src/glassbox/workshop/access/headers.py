@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_POLICY = {
@@ -17,20 +16,23 @@ CONTENT_POLICY = {
     "form-action": "'self'",
 }
 
-_ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
 
 
 def content_policy(**changes: str) -> str:
     """The Content-Security-Policy, with some of its parts changed: `script_src="'self' 'sha256-…'"`."""
     parts = CONTENT_POLICY | {name.replace("_", "-"): value for name, value in changes.items()}
     return "; ".join(f"{name} {value}" for name, value in parts.items())
+
+
+_UNLESS_GIVEN = ((b"content-security-policy", content_policy().encode()), (b"cache-control", b"no-store"))
 
 
 class SecurityHeaders:
@@ -46,11 +48,9 @@ class SecurityHeaders:
 
         async def adding(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _ALWAYS.items():
-                    headers[name] = value
-                headers.setdefault("Content-Security-Policy", content_policy())
-                headers.setdefault("Cache-Control", "no-store")
+                given = message["headers"]
+                names = {name for name, _ in given}
+                message["headers"] = [*given, *_ALWAYS, *(one for one in _UNLESS_GIVEN if one[0] not in names)]
             await send(message)
 
         await self._app(scope, receive, adding)
