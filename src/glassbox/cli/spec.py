@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -21,12 +21,15 @@ from glassbox.errors import BadInput
 from glassbox.pictures import Listing
 from glassbox.pictures.parameters import parameters_by_part
 from glassbox.spec import ModelSpec, count_flops, count_memory, count_parameters, described, preset, presets
-from glassbox.spec.comparison import TOKENS_PER_PARAMETER, differences
+from glassbox.spec.comparison import TOKENS_PER_PARAMETER, Counted, differences
 from glassbox.spec.comparison import compare as compare_specs
 from glassbox.spec.memory import Optimizer
 from glassbox.spec.weights import PARTS
 from glassbox.workspace.descriptions import Descriptions
 from glassbox.workspace.workspace import default_folder
+
+if TYPE_CHECKING:
+    from glassbox.evaluation.training_time import Pace
 
 commands = typer.Typer(no_args_is_help=True, help="Describe models and count what they cost, without building one.")
 
@@ -166,20 +169,13 @@ def compare(
         training_tokens=tokens,
     )
     price = None if machine is None else _machine(machine, workspace)
-    paces: dict[str, Any] = {}
-    if time or (price is not None and price.flops is None):
-        from glassbox.evaluation.training_time import measure_pace
-
-        paces = {name: measure_pace(spec, batch=batch, context=context) for name, spec in specs.items()}
-    reached = {name: float(pace.flops) for name, pace in paces.items()}
-    if price is not None and price.flops is not None:
-        reached = dict.fromkeys(specs, float(price.flops))
-    times = {name: counted[name].training_flops / flops for name, flops in reached.items()}
+    measured = time or (price is not None and price.flops is None)
+    paces = _paces(specs, batch, context) if measured else {}
+    times = _seconds(counted, paces, price)
     costs = {} if price is None else {name: spec_comparison.cost(seconds, price) for name, seconds in times.items()}
     different = differences(specs)
-    conditions = f"{batch} x {context or 'all'} tokens in {chosen} with {optimizer}" + _said_of_time(
-        paces, machine, price
-    )
+    conditions = f"{batch} x {context or 'all'} tokens in {chosen} with {optimizer}"
+    conditions += _said_of_time(paces, machine, price)
     pictures = spec_comparison.figures(counted, different, times, costs, conditions)
     write(pictures, save, theme, title=" · ".join(specs))
     if as_json:
@@ -273,7 +269,22 @@ def _one_of(given: str, known: Sequence[str], what: str) -> Any:
     return given
 
 
-def _said_of_time(paces: dict[str, Any], machine: str | None, price: Any) -> str:
+def _paces(specs: Mapping[str, ModelSpec], batch: int, context: int | None) -> dict[str, Pace]:
+    """Each is trained for two seconds."""
+    from glassbox.evaluation.training_time import measure_pace
+
+    return {name: measure_pace(spec, batch=batch, context=context) for name, spec in specs.items()}
+
+
+def _seconds(counted: Mapping[str, Counted], paces: Mapping[str, Pace], price: Any) -> dict[str, float]:
+    """Of each training, as fast as the machine that is priced, or as was measured here; empty without either."""
+    reached = {name: float(pace.flops) for name, pace in paces.items()}
+    if price is not None and price.flops is not None:
+        reached = dict.fromkeys(counted, float(price.flops))
+    return {name: counted[name].training_flops / flops for name, flops in reached.items()}
+
+
+def _said_of_time(paces: Mapping[str, Pace], machine: str | None, price: Any) -> str:
     """Where times and costs come from."""
     where = f"; on {machine}, priced as of {price.date} by {price.source}" if price is not None else ""
     if not paces:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -15,26 +15,30 @@ from glassbox.pictures.figure import shortened
 from glassbox.workspace import Workspace
 from glassbox.workspace.names import shown
 
+if TYPE_CHECKING:
+    from glassbox.insight import Reader
+
 LONGEST_TITLE = 80
 ViewName = Literal["predictions", "attention", "heads", "lens", "stream", "operations", "attribution", "patching"]
 Ablation = Literal["zero", "mean"]
+ViewOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="VIEW",
+        help="predictions: what was expected and what came; attention: who looks at whom; heads: what each head "
+        "does and whether it matters; lens: what each block would say; stream: how large the residual stream is; "
+        "operations: every value in order of computation; "
+        "attribution: which part says how much; patching: which place carries the difference of two texts. "
+        r"Several times for several. \[default: predictions, unless names are given]",
+        show_default=False,
+    ),
+]
 
 
 def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="NAME[:VERSION] of a model, or its folder.")],
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What the model reads.")],
-    view: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VIEW",
-            help="predictions: what was expected and what came; attention: who looks at whom; heads: what each head "
-            "does and whether it matters; lens: what each block would say; stream: how large the residual stream is; "
-            "operations: every value in order of computation; "
-            "attribution: which part says how much; patching: which place carries the difference of two texts. "
-            r"Several times for several. \[default: predictions, unless names are given]",
-            show_default=False,
-        ),
-    ] = None,
+    view: ViewOption = None,
     names: Annotated[
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Values to show, such as blocks.*.attention.output.", show_default=False),
@@ -84,13 +88,17 @@ def command(
     figures = [figure for seen in views.values() for figure in seen.figures]
     write(figures, save, theme, title=shortened(f"{model}: {text}", LONGEST_TITLE))
     if as_json:
-        tokens = reader.tokens(text)
-        read = [{"id": id, "text": piece} for id, piece in zip(tokens[0].tolist(), reader.pieces(tokens), strict=True)]
-        print_json({"model": model, "tokens": read, **{name: seen.numbers for name, seen in views.items()}})
+        print_json({"model": model, "tokens": _read(reader, text), **{name: views[name].numbers for name in views}})
     else:
         show(figures, theme)
         if "attention" in chosen and layer is None and head is None:
             say("--layer and --head show a head with its numbers")
+
+
+def _read(reader: Reader, text: str) -> list[dict[str, object]]:
+    """The tokens that the model reads."""
+    tokens = reader.tokens(text)
+    return [{"id": id, "text": piece} for id, piece in zip(tokens[0].tolist(), reader.pieces(tokens), strict=True)]
 
 
 def _folder(model: str, workspace: Path | None) -> Path:

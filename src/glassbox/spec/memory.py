@@ -97,18 +97,16 @@ def count_memory(
     state = _state_numbers(spec, optimizer) * BYTES["float32"]
     casts = _cast_numbers(spec) * BYTES[activations_in] if BYTES[activations_in] < BYTES[weights_in] else 0.0
     stacks = [spec.encoder, spec] if spec.kind == "encoder-decoder" else [spec]
-    blocks = [
-        tokens * _block_bytes(stack, layer, length, activations_in) for stack in stacks for layer in range(stack.layers)
-    ]
+    each = [(stack, layer) for stack in stacks for layer in range(stack.layers)]
+    blocks = [tokens * _block_bytes(stack, layer, length, activations_in) for stack, layer in each]
     inside = tokens * (_widest_hidden(spec) + spec.width) * BYTES[activations_in]
     if gradient_checkpointing:  # the input of each block; one block at a time is computed again, with its casts
         recomputed, casts = max(blocks), casts / len(blocks)
         blocks = [tokens * spec.width * BYTES[activations_in]] * len(blocks)
         inside += recomputed
     logits = _logit_bytes(spec, batch, tokens, activations_in)
-    outside = logits * (2 if spec.logit_softcap is not None else 1) + len(stacks) * tokens * _outer_bytes(
-        spec, activations_in
-    )
+    outside = len(stacks) * tokens * _outer_bytes(spec, activations_in)
+    outside += logits * (2 if spec.logit_softcap is not None else 1)
     activations = sum(blocks) + outside
     earlier = gradients if accumulates else 0.0
     most = casts + max(
@@ -118,11 +116,7 @@ def count_memory(
         gradients + _update_bytes(spec, optimizer) - casts,
     )
     training = weights + state + most
-    gaps = GAPS_WITH_CHECKPOINTING if gradient_checkpointing else GAPS
-    per_token = 2 * spec.layers * spec.key_value_heads * spec.head_width * BYTES[activations_in]
-    kept = min(length, spec.window or length)
-    if spec.kind == "encoder-decoder":  # of each block's cross-attention those of the source, as long as the text
-        kept += length
+    cache_per_token, cached = _cache(spec, length, activations_in)
     return Memory(
         weights=weights,
         gradients=gradients,
@@ -131,10 +125,20 @@ def count_memory(
         casts=casts,
         working=max(0.0, most - activations - casts),
         training=training,
-        process=training * (1 + gaps) + BUFFERS,
-        cache_per_token=per_token if spec.causal else 0,
-        cache=per_token * kept * batch if spec.causal else 0,
+        process=training * (1 + (GAPS_WITH_CHECKPOINTING if gradient_checkpointing else GAPS)) + BUFFERS,
+        cache_per_token=cache_per_token,
+        cache=cache_per_token * cached * batch,
     )
+
+
+def _cache(spec: ModelSpec, length: int, number_format: NumberFormat) -> tuple[float, int]:
+    """Bytes of keys and values of one token, and of how many tokens they are kept while a text is written."""
+    if not spec.causal:
+        return 0, 0
+    kept = min(length, spec.window or length)
+    if spec.kind == "encoder-decoder":  # of each block's cross-attention those of the source, as long as the text
+        kept += length
+    return 2 * spec.layers * spec.key_value_heads * spec.head_width * BYTES[number_format], kept
 
 
 def _state_numbers(spec: ModelSpec, optimizer: Optimizer) -> int:
