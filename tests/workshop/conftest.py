@@ -1,4 +1,4 @@
-"""A workshop for the tests: on SQLite and on PostgreSQL, with one person of each role."""
+"""A workshop for the tests: on SQLite and on PostgreSQL (`databases.py`), with one person of each role."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import DATABASES, ONE_DATABASE, NewDatabase
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from people import ADDRESS, People
@@ -44,6 +45,21 @@ def sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "workshop.db"
 
 
+@pytest.fixture(scope="session")
+def new_database(request: pytest.FixtureRequest) -> NewDatabase:
+    """By copying one that has all tables."""
+
+    def make(folder: Path, kind: str = ONE_DATABASE) -> str | None:
+        if kind == "postgresql":
+            server: PostgresqlServer = request.getfixturevalue("postgresql")
+            return server.new_database()
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(request.getfixturevalue("sqlite_with_tables"), folder / "workshop.db")
+        return None
+
+    return make
+
+
 @pytest.fixture(autouse=True)
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hashes that take a thousandth of what real ones take; one test looks at those."""
@@ -51,15 +67,20 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "_HASHER", cheap)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, own_workspace: Path, sqlite_with_tables: Path) -> str | None:
-    """The address of a new database with all tables, once in SQLite (None: in the workspace), once in PostgreSQL."""
-    if request.param == "postgresql":
-        server: PostgresqlServer = request.getfixturevalue("postgresql")
-        return server.new_database()
-    own_workspace.mkdir(parents=True, exist_ok=True)
-    shutil.copy(sqlite_with_tables, own_workspace / "workshop.db")
-    return None
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "one_database: what is tested doesn't depend on which database it is")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database_url" in metafunc.fixturenames:
+        is_enough = metafunc.definition.get_closest_marker("one_database") is not None
+        metafunc.parametrize("database_url", [ONE_DATABASE] if is_enough else DATABASES, indirect=True)
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, own_workspace: Path, new_database: NewDatabase) -> str | None:
+    """The address of a new database with all tables: in SQLite (None: in the workspace) or in PostgreSQL."""
+    return new_database(own_workspace, request.param)
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from access_examples import EXAMPLES, PARAMETERS, Example
+from databases import NewDatabase
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIWebSocketRoute, RouteContext, iter_route_contexts
 from fastapi.testclient import TestClient
@@ -55,19 +55,18 @@ def routes_of(app: FastAPI) -> dict[str, RouteContext]:
 
 
 @pytest.fixture
-def app_at_rest(own_workspace: Path) -> Iterator[FastAPI]:
+def app_at_rest(own_workspace: Path, new_database: NewDatabase) -> Iterator[FastAPI]:
     """To be looked at, not asked."""
-    made = create_app(WorkshopSettings(workspace=own_workspace))
+    made = create_app(WorkshopSettings(workspace=own_workspace, database_url=new_database(own_workspace)))
     yield made
     made.state.workshop.stop()
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory, sqlite_with_tables: Path) -> Iterator[People]:
+def people(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[People]:
     """The people of one workshop for all lines: what is asked about is made anew each time. Runs wait in it."""
     folder = tmp_path_factory.mktemp("workspace")
-    shutil.copy(sqlite_with_tables, folder / "workshop.db")
-    made = create_app(WorkshopSettings(workspace=folder, threads=2))
+    made = create_app(WorkshopSettings(workspace=folder, database_url=new_database(folder), threads=2))
     with TestClient(made, base_url=ADDRESS):
         made.state.workshop.scheduler.stop()
         yield People(made)

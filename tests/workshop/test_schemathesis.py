@@ -6,7 +6,6 @@ More by hand:  GLASSBOX_SCHEMA_EXAMPLES=50 python -m pytest tests/workshop/test_
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -44,11 +43,9 @@ def _as_it_is(_context: schemathesis.SerializationContext, value: object) -> dic
 
 
 @pytest.fixture
-def app(own_workspace: Path, sqlite_with_tables: Path) -> Iterator[FastAPI]:
+def app(own_workspace: Path, database_url: str | None) -> Iterator[FastAPI]:
     """A workshop in which only the machine is looked at: runs wait, and no model is served."""
-    own_workspace.mkdir(parents=True, exist_ok=True)
-    shutil.copy(sqlite_with_tables, own_workspace / "workshop.db")
-    made = create_app(WorkshopSettings(workspace=own_workspace))
+    made = create_app(WorkshopSettings(workspace=own_workspace, database_url=database_url))
     made.state.workshop.resources.start()
     yield made
     made.state.workshop.stop()

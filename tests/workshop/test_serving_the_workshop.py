@@ -11,8 +11,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from databases import ONE_DATABASE
+from postgresql_server import PostgresqlServer
 
 from glassbox.cli.main import run
+from glassbox.workshop.settings import DATABASE_VARIABLE
+
+
+@pytest.fixture(autouse=True)
+def its_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One without tables: SQLite's comes by itself."""
+    if ONE_DATABASE == "postgresql":
+        server: PostgresqlServer = request.getfixturevalue("postgresql")
+        monkeypatch.setenv(DATABASE_VARIABLE, server.empty_database())
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from glassbox.workshop.access.guards import LARGEST_BODY, allows
 from glassbox.workshop.database.database import DatabaseAway
 from glassbox.workshop.logs import JsonLines
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.one_database
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 from glassbox.workshop.app import create_app
 from glassbox.workshop.settings import WorkshopSettings
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.one_database
 
 
 @pytest.mark.parametrize(

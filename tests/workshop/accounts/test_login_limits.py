@@ -125,7 +125,7 @@ def test_many_tries_at_once_do_not_slip_through_together(database: Database):
     assert sum(taken) == FROM_ONE_ADDRESS_FOR_ONE_NAME
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.one_database
 def test_over_http_the_answer_is_429_also_for_the_right_password(people: People):
     people.give_password("member", "blue horses dance slowly")
     client = people.client(None)

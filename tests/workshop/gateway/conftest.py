@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import NewDatabase
 from live_workshop import LiveWorkshop, live_workshop
 
 from glassbox.workshop.gateway import commands
@@ -33,12 +33,11 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
 
 
 @pytest.fixture
-def live(stand_ins: None, own_workspace: Path, sqlite_with_tables: Path) -> Iterator[LiveWorkshop]:
-    """A workshop that answers, whose models are stand-ins; on SQLite, because how a request goes on from where the
-    database was asked doesn't depend on it."""
-    own_workspace.mkdir(parents=True, exist_ok=True)
-    shutil.copy(sqlite_with_tables, own_workspace / "workshop.db")
-    with live_workshop(WorkshopSettings.model_validate({"workspace": own_workspace, "threads": 2})) as workshop:
+def live(stand_ins: None, own_workspace: Path, new_database: NewDatabase) -> Iterator[LiveWorkshop]:
+    """A workshop that answers, whose models are stand-ins; on one database, because how a request goes on from where
+    the database was asked doesn't depend on it."""
+    settings = WorkshopSettings(workspace=own_workspace, database_url=new_database(own_workspace), threads=2)
+    with live_workshop(settings) as workshop:
         yield workshop
 
 

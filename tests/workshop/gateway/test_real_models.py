@@ -10,6 +10,7 @@ from pathlib import Path
 
 import openai
 import pytest
+from databases import NewDatabase
 from live_workshop import LiveWorkshop, live_workshop
 from openai.types.chat import ChatCompletionMessageParam
 from tiny_model import make_tiny_model
@@ -24,11 +25,12 @@ MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "She s
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWorkshop]:
+def served(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[LiveWorkshop]:
     """A workshop that serves a tiny model to everyone as `shells`."""
     folder: Path = tmp_path_factory.mktemp("workshop")
     make_tiny_model(Workspace(folder))
-    with live_workshop(WorkshopSettings.model_validate({"workspace": folder, "threads": 2})) as live:
+    settings = WorkshopSettings(workspace=folder, database_url=new_database(folder), threads=2)
+    with live_workshop(settings) as live:
         assert live.facts(live.deploy("shells", threads=1))["state"] == "ready", live.facts("shells")
         yield live
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import openai
 import psutil
+import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from tiny_model import make_tiny_model
 from waiting import PATIENCE, until
@@ -26,9 +27,10 @@ MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "She s
 
 
 @contextmanager
-def workshop(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def workshop(folder: Path, database_url: str | None) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """`glassbox workshop` as a person starts it, and its address."""
     command = [sys.executable, "-m", "glassbox", "workshop", "--port", "0", "--workspace", str(folder)]
+    command += [] if database_url is None else ["--database", database_url]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert process.stdout is not None
@@ -43,14 +45,16 @@ def processes_of(server: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return psutil.Process(server.pid).children(recursive=True)
 
 
-def test_a_killed_workshop_leaves_no_process_and_the_next_one_serves_again(tmp_path: Path):
-    folder = tmp_path / "workspace"
+@pytest.mark.one_database
+def test_a_killed_workshop_leaves_no_process_and_the_next_one_serves_again(
+    own_workspace: Path, database_url: str | None, database: Database
+):
+    folder = own_workspace
     model = make_tiny_model(Workspace(folder))
-    database = Database.in_folder(folder)
     Users(database).local()
     key, _ = ApiKeys(database).make(LOCAL_USER, "key", scope="models", tokens_per_day=10_000)
     Deployments(database).add(LOCAL_USER, "tutor", model, Setup("glassbox", 4, 1, None, None))
-    with workshop(folder) as (server, address):
+    with workshop(folder, database_url) as (server, address):
         client = openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0)
         client.chat.completions.create(model="tutor", messages=MESSAGES, max_tokens=8)
         stream = client.chat.completions.create(model="tutor", messages=MESSAGES, max_tokens=400, stream=True)
@@ -61,7 +65,7 @@ def test_a_killed_workshop_leaves_no_process_and_the_next_one_serves_again(tmp_p
         server.send_signal(signal.SIGKILL)
         server.wait()
         until(lambda: not any(child.is_running() for child in children), "its model's process ended")
-    with workshop(folder) as (server, address):
+    with workshop(folder, database_url) as (server, address):
         client = openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0)
         answer = client.chat.completions.with_raw_response.create(model="tutor", messages=MESSAGES, max_tokens=8)
         assert int(answer.headers["x-ratelimit-remaining-tokens"]) < 10_000
@@ -70,4 +74,3 @@ def test_a_killed_workshop_leaves_no_process_and_the_next_one_serves_again(tmp_p
         server.send_signal(signal.SIGTERM)
         server.wait(PATIENCE)
         assert not any(child.is_running() for child in children)
-    database.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+from databases import NewDatabase
 from live_workshop import LiveWorkshop, live_workshop
 from tiny_model import make_tiny_model
 from waiting import PATIENCE
@@ -34,11 +35,12 @@ def vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def served(vllm: None, tmp_path: Path) -> Iterator[LiveWorkshop]:
+def served(vllm: None, tmp_path: Path, new_database: NewDatabase) -> Iterator[LiveWorkshop]:
     """A workshop that serves a tiny model with vLLM."""
     folder = tmp_path / "workspace"
     make_tiny_model(Workspace(folder))
-    with live_workshop(WorkshopSettings.model_validate({"workspace": folder, "threads": 2})) as live:
+    settings = WorkshopSettings(workspace=folder, database_url=new_database(folder), threads=2)
+    with live_workshop(settings) as live:
         live.deploy("shells", engine="vllm", rows=3)
         yield live
 

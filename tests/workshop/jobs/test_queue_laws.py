@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import NewDatabase
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -75,13 +76,13 @@ class Killing(contextlib.AbstractContextManager["Killing"]):
 class QueueMachine(RuleBasedStateMachine):
     """Two servers, the runs that people ask for, and the processes that are started for them."""
 
-    template: Path
+    new_database: NewDatabase
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="queue-"))
-        shutil.copy(self.template, self.folder / "workshop.db")
-        self.database = Database.in_folder(self.folder)
+        url = self.new_database(self.folder)
+        self.database = Database.in_folder(self.folder) if url is None else Database(url)
         self.workspace = Workspace(self.folder)
         self.servers = Servers(self.workspace, self.database, SLOTS)
         self.working = [self._server(), self._server()]
@@ -251,8 +252,8 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_the_queue_keeps_its_laws_whatever_happens(sqlite_with_tables: Path):
-    QueueMachine.template = sqlite_with_tables
+def test_the_queue_keeps_its_laws_whatever_happens(new_database: NewDatabase):
+    QueueMachine.new_database = staticmethod(new_database)
     run_state_machine_as_test(
         QueueMachine,
         settings=settings(

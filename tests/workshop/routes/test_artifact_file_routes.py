@@ -11,7 +11,7 @@ from shelf import Shelf
 
 from glassbox.workspace.manifest import Manifest
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.one_database
 
 CONTENT = bytes(range(256)) * 40
 

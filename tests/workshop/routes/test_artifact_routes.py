@@ -31,7 +31,7 @@ def test_a_member_finds_their_own_and_what_is_shared_and_an_educator_everything(
 class TestOnOneDatabase:
     """What doesn't depend on which database it is."""
 
-    pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+    pytestmark = pytest.mark.one_database
 
     def test_pages_neither_repeat_nor_hide_what_is_added_or_deleted_meanwhile(self, client: TestClient, shelf: Shelf):
         made = [shelf.publish(name=f"tales-{number}") for number in range(7)]

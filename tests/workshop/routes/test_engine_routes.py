@@ -17,7 +17,7 @@ from glassbox.evaluation.engines.code import COMPONENTS
 from glassbox.evaluation.engines.machine import this_machine
 from glassbox.workspace import Artifact
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.one_database
 
 SOURCE = Path(glassbox.__file__).parent.parent
 

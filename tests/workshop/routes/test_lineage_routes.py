@@ -15,7 +15,7 @@ from glassbox.workspace import Artifact
 from glassbox.workspace.code_version import code_version
 from glassbox.workspace.notes import write_note
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.one_database
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def test_two_people_keep_the_same_name_and_neither_sees_the_others(people: Peopl
 class TestOnOneDatabase:
     """What doesn't depend on which database it is."""
 
-    pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+    pytestmark = pytest.mark.one_database
 
     def test_what_is_shared_is_seen_and_used_but_not_deleted(self, people: People):
         kept = keep(people.client("member"))

@@ -8,7 +8,7 @@ from people import People
 
 from glassbox.workspace.prices import PRICES_FILE, Prices
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.one_database
 
 PRICE = {"currency": "EUR", "input": "0.10", "output": "0.4", "date": "2026-01-31", "source": "a bill"}
 MACHINE = {"currency": "EUR", "hour": "1.25", "flops": 1e12, "date": "2026-01-31", "source": "a bill"}

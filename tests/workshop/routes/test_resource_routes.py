@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from people import People
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.one_database
 
 
 def test_the_machine_is_seen_as_it_is(people: People):

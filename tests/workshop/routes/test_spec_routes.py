@@ -14,7 +14,7 @@ from shelf import TINY, Shelf
 from glassbox.spec import count_flops, count_memory, count_parameters, preset, presets, weight_shapes
 from glassbox.workspace.prices import PRICES_FILE, MachinePrice, Prices
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.one_database
 
 GPT2 = {"preset": "gpt2-small"}
 

@@ -17,7 +17,7 @@ from glassbox.workshop.routes import tensors as routes
 from glassbox.workspace import Run
 from glassbox.workspace.saved_steps import step_folder
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.one_database
 
 
 @pytest.fixture

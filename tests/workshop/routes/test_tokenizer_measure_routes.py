@@ -16,7 +16,7 @@ from glassbox.tokenizers.statistics import GROUPS, measure
 from glassbox.workspace import Artifact
 from glassbox.workspace.prices import PRICES_FILE, Prices, TokenPrice
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.one_database
 
 DOCUMENTS = [(TEXT, "a/one.txt"), ("the list", "a/two.txt"), ("日本語", "b/three.txt")]
 

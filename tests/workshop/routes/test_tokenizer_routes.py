@@ -12,7 +12,7 @@ from shelf import TEXT, Shelf
 from glassbox.tokenizers import load
 from glassbox.workspace import Artifact
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.one_database
 
 
 @pytest.fixture

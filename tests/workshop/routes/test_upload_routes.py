@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+from databases import NewDatabase
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given
@@ -287,23 +288,24 @@ def test_pages_go_on_where_they_ended(ann: TestClient) -> None:
 
 
 class _Server:
-    def __init__(self, workspace: Path, port: int) -> None:
+    def __init__(self, workspace: Path, database_url: str | None) -> None:
         with socket.socket() as free:
-            free.bind(("127.0.0.1", port))
+            free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.workspace = workspace
+        self.workspace, self.database_url = workspace, database_url
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> httpx.Client:
         code = (
             "import sys, uvicorn; from pathlib import Path; from glassbox.workshop.app import create_app;"
             "from glassbox.workshop.settings import WorkshopSettings;"
-            "app = create_app(WorkshopSettings(workspace=Path(sys.argv[1])));"
+            "settings = WorkshopSettings(workspace=Path(sys.argv[1]), database_url=sys.argv[3] or None);"
+            "app = create_app(settings);"
             "workshop = app.state.workshop;"
             "print(workshop.sessions.open(workshop.users.local().id, 'test'), flush=True);"
             "uvicorn.run(app, port=int(sys.argv[2]), log_level='error')"
         )
-        arguments = [sys.executable, "-c", code, str(self.workspace), str(self.port)]
+        arguments = [sys.executable, "-c", code, str(self.workspace), str(self.port), self.database_url or ""]
         self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         secret = self.process.stdout.readline().decode().strip()
@@ -328,8 +330,8 @@ class _Server:
 
 
 @pytest.fixture
-def server(own_workspace: Path) -> Iterator[_Server]:
-    server = _Server(own_workspace, 0)
+def server(own_workspace: Path, new_database: NewDatabase) -> Iterator[_Server]:
+    server = _Server(own_workspace, new_database(own_workspace))
     yield server
     server.kill()
 

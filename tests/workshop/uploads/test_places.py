@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,7 @@ from glassbox.workshop.uploads.places import ClientPlaces
 from glassbox.workshop.uploads.uploads import Uploads
 from glassbox.workspace import Workspace
 
-
-@pytest.fixture
-def database_url(own_workspace: Path, sqlite_with_tables: Path) -> None:
-    """SQLite: whose a place is doesn't depend on it."""
-    own_workspace.mkdir(parents=True, exist_ok=True)
-    shutil.copy(sqlite_with_tables, own_workspace / "workshop.db")
+pytestmark = pytest.mark.one_database
 
 
 @pytest.fixture
