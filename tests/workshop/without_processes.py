@@ -13,7 +13,10 @@ import httpx
 from glassbox.workshop.gateway.gateway import Gateway
 from glassbox.workshop.gateway.keeper import Condition
 
-ANSWER = {"id": "1", "object": "list", "data": [], "choices": [], "tokens": [], "views": []}
+ANSWER = {
+    "id": "1", "object": "list", "data": [], "choices": [],
+    "tokens": [], "views": [], "values": [], "patterns": [], "most_numbers": 1,
+}  # fmt: skip
 
 
 class _Child:
