@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
 from glassbox.serving.requests import Load
+from glassbox.serving.timed_answers import TimedAnswers
 
 disable_created_metrics()  # when each count began, which nobody asks for, and which doubles the text
 
@@ -51,35 +51,18 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class Counted:
-    """An ASGI application in front of another: counts requests by their route and status, and times them."""
+class Counted(TimedAnswers):
+    """Counts requests by their route and status, and times them."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
+        super().__init__(app)
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        since, status = time.monotonic(), "gone"  # no answer began before the client went
-
-        async def seen(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = str(message["status"])
-            await send(message)
-
-        try:
-            await self._app(scope, receive, seen)
-        except Exception:
-            status = "500"
-            raise
-        finally:
-            route = scope.get("route")
-            endpoint = route.path if isinstance(route, Route) else "unknown"
-            self._metrics.requests.labels(endpoint, status).inc()
-            self._metrics.seconds.labels(endpoint).observe(time.monotonic() - since)
+    def answered(self, scope: Scope, status: str, seconds: float) -> None:
+        route = scope.get("route")
+        endpoint = route.path if isinstance(route, Route) else "unknown"
+        self._metrics.requests.labels(endpoint, status).inc()
+        self._metrics.seconds.labels(endpoint).observe(seconds)
 
 
 class _LoadCollector(Collector):
