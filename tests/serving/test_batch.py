@@ -210,10 +210,22 @@ def test_a_short_prompt_does_not_wait_for_the_whole_of_a_long_one_before_it(deco
     batch = begun(decoder, long)
     batch.round()
     batch.admit([short.request(decoder)])
-    batch.round()  # the long one's turn is first
-    assert (len(long.heard), len(short.heard)) == (0, 0)
     batch.round()
     assert (len(long.heard), len(short.heard)) == (0, 1)
+
+
+def test_short_prompts_that_wait_are_read_together(decoder: Decoder) -> None:
+    long = Asked("abcdefgh" * 5, Decoding(max_tokens=1))
+    batch = begun(decoder, long)
+    batch.round()
+    batch.admit([Asked("abc", Decoding(max_tokens=9)).request(decoder)])
+    batch.round()  # of those, the first
+    shorts = [Asked(text, Decoding(max_tokens=9)) for text in ("b", "cde", "a")]
+    for short in shorts:
+        batch.admit([short.request(decoder)])
+    batch.round()  # the long one's turn
+    batch.round()
+    assert [len(short.heard) for short in shorts] == [1, 1, 1]
 
 
 def test_of_prompts_that_come_together_the_short_ones_are_read_first(decoder: Decoder) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from glassbox.engines.tensors import Transformer
 from glassbox.engines.tensors.cache import Cache
 from glassbox.generation import Answer, Decoding
-from glassbox.serving.reading import FEWEST, MOST, Reading, chunk_tokens
+from glassbox.serving.reading import FEWEST, MOST, Reading, Unread, chunk_tokens
 from glassbox.serving.requests import Request
 from glassbox.spec import ModelSpec, preset
 from glassbox.tokenizers.characters import CharacterTokenizer
@@ -34,22 +34,29 @@ def read_alone(model: Transformer, ids: list[int]) -> Tensor:
 rows = st.lists(st.integers(0, 12), max_size=12)
 
 
-@given(specs(kinds=("decoder",)), st.lists(rows, min_size=1, max_size=4), st.integers(1, 12), st.integers(0, 11))
-@settings(max_examples=60)
+known = st.lists(st.integers(0, 12), min_size=4, max_size=4)
+
+
+@given(specs(kinds=("decoder",)), st.lists(rows, min_size=1, max_size=4), st.integers(1, 12), known)
+@settings(max_examples=80)
 def test_what_is_read_in_chunks_and_together_is_what_is_read_at_once_and_alone(
-    spec: ModelSpec, rows: list[list[int]], chunk: int, known: int
+    spec: ModelSpec, rows: list[list[int]], chunk: int, known: list[int]
 ) -> None:
     model = model_of(spec)
     with torch.inference_mode():
         expected = [read_alone(model, ids) for ids in rows]
-        known_before = min(known, len(rows[0]))
-        given = expected[0][:, :, :, :known_before] if len(rows) == 1 and known_before else None
-        reading = Reading(model, [request() for _ in rows], rows, given)
+        unread = [
+            Unread(request(), ids, held[:, :, :, :count] if count else None)
+            for ids, held, count in zip(rows, expected, known, strict=False)
+        ]
+        reading = Reading(model, unread)
         assert not reading.done
         count = reading.read(chunk)
         while not reading.done:
             count += reading.read(chunk)
-    assert count == sum(map(len, rows)) - (0 if given is None else known_before)
+    assert count + reading.reused == sum(map(len, rows))
+    if len(rows) == 1:
+        assert reading.reused == min(known[0], len(rows[0]))
     for row, held in enumerate(expected):
         assert reading.held(row).shape == held.shape
         torch.testing.assert_close(reading.held(row), held, rtol=1e-9, atol=1e-9)

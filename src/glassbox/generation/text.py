@@ -29,14 +29,19 @@ class TextStream:
     def __init__(self, stop: Sequence[str] = ()) -> None:
         self.stopped = False
         self._stop = tuple(stop)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._longest = max(map(len, stop), default=1) - 1
+        self._beginnings = {text[:size] for text in stop for size in range(1, len(text))}
+        self._bytes = b""  # of a character that isn't complete
         self._held = ""
 
     def add(self, token: bytes) -> str:
         """The text that is certain now. With a stop text in it, all before the first one, and `stopped` is set."""
-        text = self._held + self._decoder.decode(token)
+        received = self._bytes + token
+        text, used = codecs.utf_8_decode(received, "replace", False)
+        self._bytes = received[used:]
         if not self._stop:
             return text
+        text = self._held + text
         self._held = ""
         ends = [at for at in map(text.find, self._stop) if at >= 0]
         if ends:
@@ -48,13 +53,12 @@ class TextStream:
 
     def end(self) -> str:
         """What was held back; a character that was never finished is U+FFFD."""
-        rest, self._held = self._held + self._decoder.decode(b"", final=True), ""
+        rest, self._held, self._bytes = self._held + self._bytes.decode(errors="replace"), "", b""
         return "" if self.stopped else rest
 
     def _may_begin_stop(self, text: str) -> int:
         """Characters at the end of the text that a stop text begins with: of all fits, the longest."""
-        longest = min(len(text), max(map(len, self._stop)) - 1)
-        for size in range(longest, 0, -1):
-            if any(stop.startswith(text[-size:]) for stop in self._stop):
+        for size in range(min(len(text), self._longest), 0, -1):
+            if text[-size:] in self._beginnings:
                 return size
         return 0

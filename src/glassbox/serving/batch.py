@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +20,8 @@ from glassbox.generation import Likelihood, Piece
 from glassbox.generation.likelihood import likelihoods
 from glassbox.serving.choosing import Choosing
 from glassbox.serving.prefixes import Prefixes
-from glassbox.serving.reading import Reading
+from glassbox.serving.reading import Reading, Unread
+from glassbox.serving.reading_queue import ReadingQueue
 from glassbox.serving.requests import Closed, Failure, Request
 from glassbox.serving.slots import Slots
 
@@ -58,16 +58,18 @@ class Batch:
         self._chunk = chunk
         self._slots = Slots(model.spec, rows, like=self._like)
         self._prefixes = Prefixes()
-        self._readings: deque[Reading] = deque()  # each in its turn gets a chunk read
+        self._unread = ReadingQueue(model, chunk)
         self._writing: list[Request] = []  # in the order of the slots' rows
-        self._choosing: Choosing | None = None  # for those who write, until they change
+        self._choosing: Choosing | None = None  # for those who write, until they change; so also the next two
+        self._last: Tensor | None = None  # (rows,): the token of each that is to be read next
+        self._alternatives: dict[int, int] = {}  # row -> of how many tokens it wants to know how likely they were
         self._steps: dict[int, Step] = {}  # by the number of rows, all with the same copy of the weights
         self._copies = Copies()
 
     @property
     def busy(self) -> int:
         """Requests that are read or written. May be asked from any thread, and then counts one twice that goes over."""
-        return len(self._writing) + sum(len(reading.requests) for reading in list(self._readings))
+        return len(self._writing) + self._unread.busy
 
     @property
     def free(self) -> int:
@@ -89,18 +91,15 @@ class Batch:
 
         A fault ends the requests that it was about, and no others.
         """
-        if self._readings:
-            reading = self._readings[0]
+        reading = self._unread.turn()
+        if reading is not None:
             try:
                 done = self._read(reading)
             except Exception as error:  # whatever it was, those who wait must hear of it, and the others go on
                 done = True
                 self.faults += 1
                 self.fail([request for request in reading.requests if request not in self._writing], error)
-            if done:
-                self._readings.popleft()
-            else:
-                self._readings.rotate(-1)
+            self._unread.move_on(done=done)
         try:
             if self._write():
                 self.faults = 0
@@ -110,9 +109,7 @@ class Batch:
 
     def give_up(self, error: BaseException) -> None:
         """Drop everything; whoever waits hears a Failure."""
-        readings, self._readings = self._readings, deque()
-        dropped = [*self._drop_writing(), *(request for reading in readings for request in reading.requests)]
-        self.fail(dropped, error)
+        self.fail([*self._drop_writing(), *self._unread.clear()], error)
 
     def fail(self, requests: Sequence[Request], error: BaseException) -> None:
         """Tell everyone of these that the answer ends here, and log why, under one id."""
@@ -128,27 +125,9 @@ class Batch:
             request.cancelled = True  # whatever else was planned for it
 
     def _begin(self, requests: Iterable[Request]) -> None:
-        """Start to read: short prompts together, as many at a time as make a chunk; what is long alone, after them,
-        and also what others have read the beginning of.
-        """
-        alone: list[Reading] = []
-        group: list[Request] = []
-        rows: list[list[int]] = []
         for request in requests:
             ids = self._to_read(request)
-            known = self._prefixes.find(ids)
-            if known is not None or len(ids) > self._chunk:
-                self.counts.reused += 0 if known is None else known.shape[3]
-                alone.append(Reading(self._model, [request], [ids], known))
-                continue
-            if max(map(len, [*rows, ids])) * (len(group) + 1) > self._chunk:
-                self._readings.append(Reading(self._model, group, rows, None))
-                group, rows = [], []
-            group.append(request)
-            rows.append(ids)
-        if group:
-            self._readings.append(Reading(self._model, group, rows, None))
-        self._readings.extend(alone)
+            self._unread.add(Unread(request, ids, self._prefixes.find(ids)))
 
     def _to_read(self, request: Request) -> list[int]:
         """The ids before the last one: of more than the context, those of its newer half (as `Decoder` does)."""
@@ -161,6 +140,8 @@ class Batch:
         if all(request.cancelled for request in reading.requests):
             self.counts.cancelled += len(reading.requests)
             return True
+        if not reading.begun:
+            self.counts.reused += reading.reused
         self.counts.read += reading.read(max(1, self._chunk // len(reading.requests)))
         if reading.done:
             for row, request in enumerate(reading.requests):
@@ -172,7 +153,7 @@ class Batch:
     def _join(self, request: Request, held: Tensor) -> None:
         self._slots.join(held)
         self._writing.append(request)
-        self._choosing = None
+        self._choosing = self._last = None
 
     def _leave(self, row: int) -> None:
         """Free a row; what it held is remembered."""
@@ -182,7 +163,7 @@ class Batch:
         self._slots.leave(row)
         self._writing[row] = self._writing[-1]
         self._writing.pop()
-        self._choosing = None
+        self._choosing = self._last = None
 
     def _make_room(self) -> None:
         """Free the rows that nobody listens to, and those whose context is full: they read their newer half anew."""
@@ -202,12 +183,15 @@ class Batch:
         self._make_room()
         if not self._writing:
             return False
-        tokens = torch.tensor([request.ids[-1] for request in self._writing], device=self._like.device)
-        logits = self._step()(tokens, self._slots.cache())  # (rows, vocabulary)
+        if self._last is None:
+            self._last = torch.tensor([request.ids[-1] for request in self._writing], device=self._like.device)
+        logits = self._step()(self._last, self._slots.cache())  # (rows, vocabulary)
         if self._choosing is None:
             self._choosing = Choosing(self._writing, logits.shape[1], like=logits)
-        chosen = self._choosing.choose(logits)
-        told = self._likelihoods(logits, chosen)
+            settings = enumerate(request.decoding for request in self._writing)
+            self._alternatives = {row: each.alternatives for row, each in settings if each.alternatives is not None}
+        chosen = self._last = self._choosing.choose(logits)
+        told = self._likelihoods(logits, chosen) if self._alternatives else {}
         ended: list[int] = []
         for row, (request, token) in enumerate(zip(self._writing, chosen.tolist(), strict=True)):
             if self._deliver(request, token, told.get(row)):
@@ -226,13 +210,7 @@ class Batch:
 
     def _likelihoods(self, logits: Tensor, chosen: Tensor) -> dict[int, Likelihood]:
         """By row, for those who want to know."""
-        wanted = {
-            row: request.decoding.alternatives
-            for row, request in enumerate(self._writing)
-            if request.decoding.alternatives is not None
-        }
-        if not wanted:
-            return {}
+        wanted = self._alternatives
         rows = torch.tensor(list(wanted), device=logits.device)
         told = likelihoods(logits[rows], chosen[rows], max(wanted.values()))
         return {
@@ -269,5 +247,5 @@ class Batch:
     def _drop_writing(self) -> list[Request]:
         dropped, self._writing = self._writing, []
         self._slots.clear()
-        self._choosing = None
+        self._choosing = self._last = None
         return dropped

@@ -169,6 +169,8 @@ class ContinuousBatcher:
                 self._changed.wait()
             if self._closed:
                 return False
+            if not self._waiting:
+                return True
             count = min(self._batch.free, len(self._waiting))
             admitted = [self._waiting.popleft() for _ in range(count)]
         try:

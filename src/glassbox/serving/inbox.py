@@ -1,7 +1,8 @@
 """From the thread that writes to the loop that sends: the pieces of one request's answers.
 
 A small model writes thousands of tokens a second, and to wake the loop for each would cost more than writing them. So
-the loop is woken for what somebody waits for, and what comes while a piece is being sent is taken along with the next.
+the loop is woken for what somebody waits for: the first text, the end, and in between all streams at once, now and
+again. What comes meanwhile is taken along.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from typing import Literal
 
 from glassbox.generation import Piece
 from glassbox.serving.requests import Failure
 
-PAUSE = 0.02  # seconds between parts of a stream: as often as an eye can follow
+PAUSE = 1 / 30  # seconds between parts of a stream: as often as an eye can follow
 
 
 class Inbox:
@@ -29,11 +31,12 @@ class Inbox:
         self.first: float | None = None
         self.last: float | None = None
         self._stream = stream
-        self._unfinished = answers
+        self._answers = self._unfinished = answers  # unfinished: as far as it has been taken
         self._pieces: deque[tuple[int, Piece | Failure]] = deque()
         self._loop = asyncio.get_running_loop()
         self._something = asyncio.Event()
-        self._awaited = False
+        self._awaited: Literal["nothing", "an end", "anything"] = "nothing"
+        self._ended = 0  # answers whose end has come
 
     def deliver(self, number: int, piece: Piece | Failure) -> None:
         """Called by the thread that writes."""
@@ -42,7 +45,8 @@ class Inbox:
             self.first = self.last
         self._pieces.append((number, piece))
         ends = isinstance(piece, Failure) or piece.finish is not None
-        if self._awaited and (self._stream or ends):
+        self._ended += ends
+        if self._awaited == "anything" or (ends and self._awaited == "an end"):
             with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
                 self._loop.call_soon_threadsafe(self._something.set)
 
@@ -57,13 +61,23 @@ class Inbox:
             if batch:
                 yield batch
             if self._unfinished and self._stream:
-                await asyncio.sleep(PAUSE - self._loop.time() % PAUSE)  # all streams at once: one wake, not one each
+                await self._pause()
 
     async def _arrival(self) -> None:
-        self._awaited = True  # from here on the thread that writes wakes us
+        self._awaited = "anything" if self._stream else "an end"  # from here on the thread that writes wakes us
         if not self._pieces:
             await self._something.wait()
-        self._awaited = False
+        self._awaited = "nothing"
+        self._something.clear()
+
+    async def _pause(self) -> None:
+        """Wait until all streams go on, at the same moment: one wake, not one each. An end doesn't wait."""
+        self._awaited = "an end"
+        timer = self._loop.call_later(PAUSE - self._loop.time() % PAUSE, self._something.set)
+        if self._ended == self._answers - self._unfinished:
+            await self._something.wait()
+        timer.cancel()
+        self._awaited = "nothing"
         self._something.clear()
 
     def _taken(self, piece: Piece | Failure) -> Piece:

@@ -7,6 +7,7 @@ prefill, Agrawal et al. 2023).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,21 +26,41 @@ def chunk_tokens(spec: ModelSpec) -> int:
     return int(min(MOST, max(FEWEST, CHUNK_FLOPS / (2 * count_parameters(spec).total))))
 
 
-class Reading:
-    """Rows of ids that become keys and values.
+class Unread(NamedTuple):
+    """A request that has a row and isn't read yet.
 
-    known: keys and values of the first tokens of a single row, (layers, 2, key_value_heads, tokens, head_width).
+    ids:   to be read.
+    known: keys and values of the first of them, (layers, 2, key_value_heads, tokens, head_width).
     """
 
-    def __init__(
-        self, model: Transformer, requests: Sequence[Request], rows: Sequence[Sequence[int]], known: Tensor | None
-    ) -> None:
-        self.requests = list(requests)
+    request: Request
+    ids: list[int]
+    known: Tensor | None
+
+    @property
+    def missing(self) -> int:
+        """How many of the ids nobody has read before."""
+        return len(self.ids) - (0 if self.known is None else self.known.shape[3])
+
+
+class Reading:
+    """Requests whose ids become keys and values, side by side.
+
+    reused: tokens that needn't be read. Of rows of which more is known than of others, some are read once more.
+    """
+
+    def __init__(self, model: Transformer, rows: Sequence[Unread]) -> None:
+        self.requests = [row.request for row in rows]
         self._model = model
         self._rows = rows
-        self._longest = max(map(len, rows))
-        self._known = known
+        self._longest = max(len(row.ids) for row in rows)
+        self._begin = self._longest - max(row.missing for row in rows)  # columns; rows are padded on the left
+        self.reused = sum(max(0, self._begin - self._padding(row)) for row in range(len(rows)))
         self._cache: Cache | None = None  # made for the first chunk, so that who waits for it takes no memory
+
+    @property
+    def begun(self) -> bool:
+        return self._cache is not None
 
     @property
     def done(self) -> bool:
@@ -53,22 +74,26 @@ class Reading:
         after = min(before + most, self._longest)
         if before == after:  # all of it is known
             return 0
-        rows = [[0] * (self._longest - len(row)) + list(row) for row in self._rows]  # padded on the left
+        rows = [[0] * self._padding(place) + row.ids for place, row in enumerate(self._rows)]
         tokens = torch.tensor([row[before:after] for row in rows], device=self._cache.store.device)
         self._model.hidden(tokens, cache=self._cache)
-        return sum(after - max(before, min(after, self._longest - len(row))) for row in self._rows)
+        return sum(after - max(before, min(after, self._padding(row))) for row in range(len(rows)))
 
     def held(self, row: int) -> Tensor:
         """What a row has become: (layers, 2, key_value_heads, tokens, head_width)."""
         assert self._cache is not None, "nothing has been read"
-        return self._cache.store[:, :, row, :, self._longest - len(self._rows[row]) :]
+        return self._cache.store[:, :, row, :, self._padding(row) :]
+
+    def _padding(self, row: int) -> int:
+        return self._longest - len(self._rows[row].ids)
 
     def _new_cache(self) -> Cache:
         like = self._model.embedding.tokens
-        hidden = [self._longest - len(row) for row in self._rows]
+        hidden = [self._padding(row) for row in range(len(self._rows))]
         padding = torch.tensor(hidden, device=like.device) if any(hidden) else None
         cache = Cache(self._model.spec, len(self._rows), self._longest, like=like, padding=padding)
-        if self._known is not None:
-            cache.length = self._known.shape[3]
-            cache.store[:, :, 0, :, : cache.length] = self._known
+        cache.length = self._begin
+        for row, (_, _, known) in enumerate(self._rows):
+            if known is not None:
+                cache.store[:, :, row, :, hidden[row] : hidden[row] + known.shape[3]] = known
         return cache
