@@ -19,10 +19,10 @@ from glassbox.data.corpus import CorpusWriter
 from glassbox.data.documents import Document
 from glassbox.evaluation.engines.machine import this_machine
 from glassbox.spec import preset
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.gateway.deployments import Setup
 from glassbox.workshop.own_specs import OwnSpecs
 from glassbox.workshop.routes.traces import VIEWS
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact, Run
 
 PASSWORD = "blue horses dance slowly"

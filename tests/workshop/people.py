@@ -7,8 +7,8 @@ import functools
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from glassbox.workshop.access.actor import Actor, Role, Scope
 from glassbox.workshop.access.guards import SESSION_COOKIE
+from glassbox.workshop.accounts.actor import Actor, Role, Scope
 from glassbox.workshop.accounts.passwords import hash_password
 from glassbox.workshop.accounts.users import User
 from glassbox.workshop.database.tables import UserRow

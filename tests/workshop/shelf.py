@@ -14,8 +14,8 @@ from glassbox.data.documents import Document
 from glassbox.spec import ModelSpec, weight_shapes
 from glassbox.tokenizers.bytepair_trainers import train
 from glassbox.tokenizers.characters import CharacterTokenizer
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.database.tables import ShareRow
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact, Run
 
 TEXT = "the list of the things that the lists list, and then some more of the same: naïve 🦊 and so on. "

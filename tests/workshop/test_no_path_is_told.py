@@ -16,8 +16,8 @@ from uploading import brought
 
 from glassbox.stages.execution import execute
 from glassbox.stages.registry import load_stage
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.uploads.places import ClientPlaces
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact, Run
 
 TEXT = "".join(f'{{"text": "the tale of number {number}, and of what came after"}}\n' for number in range(200)).encode()

@@ -27,8 +27,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from glassbox.workshop.access.actor import Role
 from glassbox.workshop.access.guards import SESSION_COOKIE
+from glassbox.workshop.accounts.actor import Role
 from glassbox.workshop.app import create_app
 from glassbox.workshop.gateway.deployments import MOST
 from glassbox.workshop.settings import WorkshopSettings

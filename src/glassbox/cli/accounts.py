@@ -21,7 +21,7 @@ from glassbox.cli.output import print_json, say, standard_error, standard_output
 from glassbox.cli.tables import listing
 from glassbox.cli.workshop import DatabaseOption, open_database
 from glassbox.errors import BadInput
-from glassbox.workshop.access.actor import Role
+from glassbox.workshop.accounts.actor import Role
 
 if TYPE_CHECKING:
     from glassbox.workshop.accounts.users import User, Users

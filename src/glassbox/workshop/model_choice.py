@@ -8,9 +8,9 @@ from pydantic import Field, JsonValue, model_validator
 
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, preset
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.bodies import Body
 from glassbox.workshop.own_specs import OwnSpecs
+from glassbox.workshop.visible import Visible
 
 Fields = Annotated[dict[str, JsonValue], Field(max_length=100)]
 

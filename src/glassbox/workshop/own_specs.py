@@ -12,9 +12,9 @@ from pathlib import Path
 
 from glassbox.errors import BadInput
 from glassbox.spec import ModelSpec, presets
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.accounts.users import LOCAL_USER
 from glassbox.workshop.problems import Conflict, NotFound
+from glassbox.workshop.visible import Visible
 from glassbox.workspace.descriptions import FOLDER, Descriptions
 from glassbox.workspace.names import check_name
 

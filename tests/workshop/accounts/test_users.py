@@ -9,7 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from people import People
 
 from glassbox.errors import BadInput
-from glassbox.workshop.access.actor import Role
+from glassbox.workshop.accounts.actor import Role
 from glassbox.workshop.accounts.sessions import Sessions
 from glassbox.workshop.accounts.users import LOCAL_USER, Users
 from glassbox.workshop.database import Database

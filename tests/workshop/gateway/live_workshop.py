@@ -15,12 +15,12 @@ from fastapi import FastAPI
 from people import People
 from waiting import PATIENCE, until
 
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.app import create_app
 from glassbox.workshop.gateway.child import Child
 from glassbox.workshop.gateway.target import Patience
 from glassbox.workshop.settings import WorkshopSettings
 from glassbox.workshop.state import Workshop
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact
 
 QUICK = Patience(start=60, look=0.2, looks=4, answer=1, pause=0.05, longest=0.2, starts=3, drain=2, end=2)

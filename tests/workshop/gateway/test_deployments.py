@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from glassbox.workshop.access.actor import Actor
-from glassbox.workshop.access.visible import Visible
+from glassbox.workshop.accounts.actor import Actor
 from glassbox.workshop.accounts.users import Users
 from glassbox.workshop.database import Database
 from glassbox.workshop.gateway.deployments import KIND, Deployment, Deployments, Setup
 from glassbox.workshop.problems import Conflict, NotFound
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact, Workspace
 
 SETUP = Setup("glassbox", rows=4, threads=2, memory=1 << 40, unload_after=None)

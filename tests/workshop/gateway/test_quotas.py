@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from glassbox.workshop.access.actor import Actor
+from glassbox.workshop.accounts.actor import Actor
 from glassbox.workshop.accounts.keys import ApiKeys
 from glassbox.workshop.accounts.users import Users
 from glassbox.workshop.database import Database

@@ -183,5 +183,5 @@ def test_one_that_is_damaged_or_deleted_in_this_moment_hides_no_other(
     gone = shelf.tokenizer()
     entries = shelf.workspace.artifacts.list("tokenizer")
     shelf.workspace.delete_artifact("tokenizer", gone.reference)
-    monkeypatch.setattr("glassbox.workshop.access.visible.Visible.artifacts", lambda *_: entries)
+    monkeypatch.setattr("glassbox.workshop.visible.Visible.artifacts", lambda *_: entries)
     assert [one["id"] for one in client.get("/api/tokenizers").json()["tokenizers"]] == [tokenizer.id]

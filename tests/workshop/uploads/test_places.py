@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from glassbox.errors import BadInput
 from glassbox.stages import registry
-from glassbox.workshop.access.actor import Actor
-from glassbox.workshop.access.visible import Visible
+from glassbox.workshop.accounts.actor import Actor
 from glassbox.workshop.accounts.users import Users
 from glassbox.workshop.database import Database
 from glassbox.workshop.uploads.places import ClientPlaces
 from glassbox.workshop.uploads.uploads import Uploads
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Workspace
 
 pytestmark = pytest.mark.one_database

@@ -21,7 +21,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.concurrency import run_in_threadpool
 
-from glassbox.workshop.access.actor import Actor, Role, Scope
+from glassbox.workshop.accounts.actor import Actor, Role, Scope
 from glassbox.workshop.accounts.users import LOCAL_USER
 from glassbox.workshop.problems import Forbidden, NotLoggedIn, Problem
 from glassbox.workshop.state import Workshop, workshop_of

@@ -16,9 +16,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from glassbox.workshop.access.actor import Actor
 from glassbox.workshop.access.doors import SAFE_METHODS
 from glassbox.workshop.access.guards import access_of
+from glassbox.workshop.accounts.actor import Actor
 from glassbox.workshop.requests import SECRET, request_id
 from glassbox.workshop.state import Workshop
 

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import Depends
 
 from glassbox.workshop.access.guards import CurrentActor
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.state import CurrentWorkshop
+from glassbox.workshop.visible import Visible
 
 
 async def _visible(workshop: CurrentWorkshop, actor: CurrentActor) -> Visible:

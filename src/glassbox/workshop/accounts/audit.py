@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from glassbox.workshop.access.actor import Actor
+from glassbox.workshop.accounts.actor import Actor
 from glassbox.workshop.database import Database
 from glassbox.workshop.database.tables import AuditRow
 

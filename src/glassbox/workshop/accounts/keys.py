@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select, update
 
-from glassbox.workshop.access.actor import Actor, Scope, role_of
+from glassbox.workshop.accounts.actor import Actor, Scope, role_of
 from glassbox.workshop.accounts.secrets import KEY_BEGINNING, hashed, new_id, new_secret
 from glassbox.workshop.database import Database
 from glassbox.workshop.database.tables import ApiKeyRow, UserRow

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, select
 
-from glassbox.workshop.access.actor import Actor, role_of
+from glassbox.workshop.accounts.actor import Actor, role_of
 from glassbox.workshop.accounts.secrets import hashed, new_id, new_secret
 from glassbox.workshop.database import Database
 from glassbox.workshop.database.tables import OneTimeTokenRow, SessionRow, UserRow

@@ -11,7 +11,7 @@ from sqlalchemy import Row, Select, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from glassbox.errors import BadInput
-from glassbox.workshop.access.actor import Role, role_of
+from glassbox.workshop.accounts.actor import Role, role_of
 from glassbox.workshop.accounts.secrets import new_id
 from glassbox.workshop.database import Database
 from glassbox.workshop.database.tables import ApiKeyRow, OneTimeTokenRow, SessionRow, UserRow

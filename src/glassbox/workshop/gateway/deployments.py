@@ -9,12 +9,12 @@ from typing import Literal, cast
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.accounts.secrets import new_id
 from glassbox.workshop.database import Database
 from glassbox.workshop.database.tables import DeploymentRow, DeploymentVersionRow, OwnerRow, ShareRow
 from glassbox.workshop.gateway.target import Engine, Target
 from glassbox.workshop.problems import Conflict, NotFound
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact
 
 KIND = "deployment"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.database import Database
 from glassbox.workshop.gateway.commands import check_engine
 from glassbox.workshop.gateway.deployments import Deployment, Deployments, Setup
@@ -19,6 +18,7 @@ from glassbox.workshop.gateway.target import Patience, Target
 from glassbox.workshop.gateway.usage import Entry, UsageLog
 from glassbox.workshop.gateway.vllm_process import forget_export
 from glassbox.workshop.metrics import Metrics
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact, Workspace
 
 _TIMEOUT = httpx.Timeout(600, connect=5)

@@ -17,7 +17,7 @@ from typing import Literal
 
 from sqlalchemy import select
 
-from glassbox.workshop.access.actor import Actor
+from glassbox.workshop.accounts.actor import Actor
 from glassbox.workshop.database import Database
 from glassbox.workshop.database.tables import ApiKeyRow, LimitRow
 from glassbox.workshop.gateway.usage import DAY, Entry, day_of, times_since, tokens_on

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from glassbox.serving.protocol.errors import ApiError
 from glassbox.serving.protocol.sampling import Sampling
-from glassbox.workshop.access.actor import Actor
+from glassbox.workshop.accounts.actor import Actor
 from glassbox.workshop.gateway.child import Child
 from glassbox.workshop.gateway.gateway import Gateway
 from glassbox.workshop.gateway.keeper import Keeper, NotServed

@@ -16,10 +16,10 @@ from glassbox.errors import BadInput
 from glassbox.stages.inputs import Inputs, resolve_inputs
 from glassbox.stages.interface import Stage, StageSettings
 from glassbox.stages.local_paths import Places
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.jobs.slots import Slots, Takes
 from glassbox.workshop.jobs.submission import Schedule, takes_of
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.visible import Visible
 from glassbox.workspace.names import check_name
 
 Reference = Annotated[str, Field(min_length=1, max_length=100)]

@@ -7,11 +7,11 @@ from pydantic import JsonValue
 from glassbox.errors import BadInput
 from glassbox.hub.model_card import Making, Measurement, ModelCard, Source
 from glassbox.spec import ModelSpec
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.problems import NotFound
 from glassbox.workshop.registry.lineage import ancestors
 from glassbox.workshop.registry.opened import opened
 from glassbox.workshop.registry.settings_shown import NamesAlone, settings_shown
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact
 from glassbox.workspace.manifest import ArtifactLink
 from glassbox.workspace.notes import read_note

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Literal
 
 from glassbox.errors import BadInput
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact
 from glassbox.workspace.manifest import ArtifactLink
 

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from glassbox.errors import BadInput
 from glassbox.hub.tensor_file import TensorFile
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.bodies import Body
 from glassbox.workshop.problems import NotFound
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact
 from glassbox.workspace.saved_steps import step_folder
 

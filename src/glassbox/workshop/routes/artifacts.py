@@ -9,12 +9,12 @@ from pydantic import BaseModel, Field, JsonValue
 
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.access.seeing import Seen
-from glassbox.workshop.access.visible import Visible, check_kind
 from glassbox.workshop.bodies import Body
 from glassbox.workshop.paging import Cursor, Limit, page
 from glassbox.workshop.problems import Conflict, Forbidden
 from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
+from glassbox.workshop.visible import Visible, check_kind
 from glassbox.workspace import Artifact
 from glassbox.workspace.artifact_index import ArtifactEntry
 from glassbox.workspace.notes import LONGEST_NOTE, read_note, write_note

@@ -22,10 +22,10 @@ from glassbox.data.inspection import Statistics, measure
 from glassbox.errors import BadInput
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.access.seeing import Seen
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.problems import NotFound
 from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact
 
 router = Router(tags=["Corpora"])

@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from glassbox.serving.protocol.health import Health
 from glassbox.workshop.access.guards import CurrentActor, allows
 from glassbox.workshop.access.seeing import Seen
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.gateway.deployments import KIND, Deployment, Setup
 from glassbox.workshop.gateway.keeper import State
 from glassbox.workshop.gateway.target import Engine
 from glassbox.workshop.problems import Conflict
 from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop, Workshop
+from glassbox.workshop.visible import Visible
 from glassbox.workspace.names import check_name
 
 router = Router(prefix="/api/deployments", tags=["Served models"])

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import Path, Request, Response
 from pydantic import BaseModel, Field
 
-from glassbox.workshop.access.actor import Scope
 from glassbox.workshop.access.guards import CurrentActor, allows
 from glassbox.workshop.access.noting import noted_as
+from glassbox.workshop.accounts.actor import Scope
 from glassbox.workshop.accounts.keys import ApiKey
 from glassbox.workshop.bodies import Body, Line
 from glassbox.workshop.problems import Conflict, NotFound

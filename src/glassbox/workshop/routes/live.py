@@ -15,11 +15,11 @@ from starlette.concurrency import run_in_threadpool
 
 from glassbox.workshop.access.guards import NOT_LOGGED_IN, CurrentActor, allows, is_still_admitted
 from glassbox.workshop.access.seeing import Seen
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.live.event_lines import EventLines
 from glassbox.workshop.problems import Problem
 from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
+from glassbox.workshop.visible import Visible
 from glassbox.workspace.curves import Curve, thinned
 from glassbox.workspace.events import EVENTS_FILE
 

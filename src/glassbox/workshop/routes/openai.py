@@ -15,10 +15,9 @@ from glassbox.serving.protocol.embeddings import EmbeddingList, EmbeddingRequest
 from glassbox.serving.protocol.errors import ApiError, ErrorBody
 from glassbox.serving.protocol.models import Ability, ChatTemplate
 from glassbox.serving.protocol.sampling import Request as ModelRequest
-from glassbox.workshop.access.actor import Actor
 from glassbox.workshop.access.guards import CurrentActor, allows
 from glassbox.workshop.access.seeing import Seen
-from glassbox.workshop.access.visible import Visible
+from glassbox.workshop.accounts.actor import Actor
 from glassbox.workshop.gateway.deployments import Deployment
 from glassbox.workshop.gateway.keeper import Keeper
 from glassbox.workshop.gateway.openai_errors import OpenAiRoute
@@ -27,6 +26,7 @@ from glassbox.workshop.gateway.relay import Asked, Relay
 from glassbox.workshop.problems import NotFound
 from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop, Workshop
+from glassbox.workshop.visible import Visible
 
 _ERROR = {"model": ErrorBody, "description": "What was wrong, in OpenAI's shape."}
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": _ERROR, "5XX": _ERROR}

@@ -14,10 +14,9 @@ from fastapi import Query, Response
 from fastapi.responses import HTMLResponse
 
 import glassbox
-from glassbox.workshop.access.actor import Actor
 from glassbox.workshop.access.guards import PossibleActor, allows
 from glassbox.workshop.access.headers import content_policy
-from glassbox.workshop.access.visible import Visible
+from glassbox.workshop.accounts.actor import Actor
 from glassbox.workshop.accounts.passwords import SHORTEST
 from glassbox.workshop.pages.rendering import FOLDER, render
 from glassbox.workshop.problems import NotFound
@@ -25,6 +24,7 @@ from glassbox.workshop.router import Router
 from glassbox.workshop.routes.people import invited
 from glassbox.workshop.routes.profile import profile
 from glassbox.workshop.state import CurrentWorkshop, Workshop
+from glassbox.workshop.visible import Visible
 from glassbox.workspace.run_index import RunEntry
 
 router = Router(include_in_schema=False)

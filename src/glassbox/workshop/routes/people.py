@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import Path, Request, Response
 from pydantic import BaseModel, Field
 
-from glassbox.workshop.access.actor import Role
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.access.noting import noted_as
+from glassbox.workshop.accounts.actor import Role
 from glassbox.workshop.accounts.passwords import LONGEST, SHORTEST, check_password, hash_password
 from glassbox.workshop.accounts.users import LOCAL_USER, LONGEST_NAME, Persona, User
 from glassbox.workshop.bodies import Body, Line

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from fastapi import Request
 from pydantic import BaseModel, Field
 
-from glassbox.workshop.access.actor import Actor, Role, Scope
 from glassbox.workshop.access.guards import CurrentActor, allows
+from glassbox.workshop.accounts.actor import Actor, Role, Scope
 from glassbox.workshop.accounts.passwords import LONGEST, SHORTEST
 from glassbox.workshop.accounts.users import Persona
 from glassbox.workshop.bodies import Body, Line

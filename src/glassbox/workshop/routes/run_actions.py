@@ -13,7 +13,6 @@ from glassbox.stages.interface import Stage
 from glassbox.stages.registry import load_stage
 from glassbox.workshop.access.guards import CurrentActor, allows
 from glassbox.workshop.access.seeing import Seen
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.bodies import Body
 from glassbox.workshop.database.tables import JobRow
 from glassbox.workshop.jobs.executor import Check
@@ -26,6 +25,7 @@ from glassbox.workshop.router import Router
 from glassbox.workshop.routes.run_descriptions import RunDetails, RunId, details, possible
 from glassbox.workshop.state import CurrentWorkshop, Workshop
 from glassbox.workshop.uploads.places import ClientPlaces
+from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact
 from glassbox.workspace.run import Origin, RunRecord
 from glassbox.workspace.saved_steps import saved_steps

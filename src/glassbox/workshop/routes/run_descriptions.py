@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import Path
 from pydantic import BaseModel, Field, JsonValue
 
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.jobs.executor import Check
 from glassbox.workshop.jobs.states import POSSIBLE, Action, ShownState, is_live, shown_state
 from glassbox.workshop.registry.settings_shown import settings_shown
 from glassbox.workshop.state import Workshop
 from glassbox.workshop.uploads.places import ClientPlaces
+from glassbox.workshop.visible import Visible
 from glassbox.workspace.manifest import ArtifactLink
 from glassbox.workspace.run import Problem
 from glassbox.workspace.run_index import RunEntry

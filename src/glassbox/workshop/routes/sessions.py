@@ -8,9 +8,9 @@ from fastapi import Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
-from glassbox.workshop.access.actor import Actor
 from glassbox.workshop.access.guards import SESSION_COOKIE, CurrentActor, allows
 from glassbox.workshop.access.noting import done_by
+from glassbox.workshop.accounts.actor import Actor
 from glassbox.workshop.accounts.passwords import LONGEST
 from glassbox.workshop.accounts.sessions import LASTS
 from glassbox.workshop.accounts.users import User

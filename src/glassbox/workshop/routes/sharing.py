@@ -10,12 +10,12 @@ from pydantic import BaseModel, Field
 from glassbox.workshop.access.guards import CurrentActor, allows
 from glassbox.workshop.access.noting import noted_as
 from glassbox.workshop.access.seeing import Seen
-from glassbox.workshop.access.visible import ShareableKind
 from glassbox.workshop.accounts.links import Link
 from glassbox.workshop.bodies import Body
 from glassbox.workshop.problems import NotFound
 from glassbox.workshop.router import Router
 from glassbox.workshop.state import CurrentWorkshop
+from glassbox.workshop.visible import ShareableKind
 
 router = Router(tags=["Sharing"], prefix="/api/sharing/{kind}/{object_id}")
 

@@ -15,12 +15,12 @@ from glassbox.tokenizers.inspection import inspect
 from glassbox.tokenizers.statistics import GROUPS, Counts, Statistics, histogram, measure
 from glassbox.workshop.access.guards import allows
 from glassbox.workshop.access.seeing import Seen
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.bodies import Body
 from glassbox.workshop.pictures import PICTURE_ANSWERS, Form, ThemeName, picture
 from glassbox.workshop.router import Router
 from glassbox.workshop.routes.tokenizers import LONGEST, Loaded
 from glassbox.workshop.state import CurrentWorkshop
+from glassbox.workshop.visible import Visible
 from glassbox.workspace.prices import Prices
 
 router = Router(tags=["Tokenizers"])

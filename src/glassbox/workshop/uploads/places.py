@@ -13,9 +13,9 @@ from pathlib import Path
 
 from glassbox.errors import BadInput
 from glassbox.stages.local_paths import DOWNLOAD, UPLOAD, Access, Places
-from glassbox.workshop.access.visible import Visible
 from glassbox.workshop.uploads import downloads
 from glassbox.workshop.uploads.uploads import Uploads
+from glassbox.workshop.visible import Visible
 from glassbox.workspace.names import check_name, shown
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)

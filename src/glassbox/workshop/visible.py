@@ -16,7 +16,7 @@ from typing import Literal
 from sqlalchemy import BindParameter, bindparam, delete, select, union_all
 
 from glassbox.errors import BadInput
-from glassbox.workshop.access.actor import Actor
+from glassbox.workshop.accounts.actor import Actor
 from glassbox.workshop.database import Database
 from glassbox.workshop.database.tables import OwnerRow, ShareRow
 from glassbox.workshop.problems import Forbidden, NotFound
