@@ -51,7 +51,7 @@ class Workshop:
         self.audit = Audit(self.database)
         self.metrics = Metrics()
         self.metrics.watch_jobs(self.database)
-        self.gateway = Gateway(self.database, self.workspace, self.metrics)
+        self.gateway = Gateway(self.database, self.workspace, self.metrics.registry)
         self.watching = Watching()
         self.run_curves = RunCurves()
         self.tokenizers = TokenizerCache()

@@ -1,1 +1,1 @@
-"""Who may do what: each request has an actor, each endpoint says whom it allows, each object whom it is shown to."""
+"""What a request passes before it is answered: whom an endpoint allows, what is refused at the door, what is noted."""

@@ -8,16 +8,17 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import httpx
+from prometheus_client import CollectorRegistry
 
 from glassbox.workshop.database import Database
 from glassbox.workshop.gateway.commands import check_engine
 from glassbox.workshop.gateway.deployments import Deployment, Deployments, Setup
 from glassbox.workshop.gateway.keeper import Condition, Keeper
+from glassbox.workshop.gateway.model_metrics import ModelMetrics
 from glassbox.workshop.gateway.quotas import Quotas
 from glassbox.workshop.gateway.target import Patience, Target
 from glassbox.workshop.gateway.usage import Entry, UsageLog
 from glassbox.workshop.gateway.vllm_process import forget_export
-from glassbox.workshop.metrics import Metrics
 from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact, Workspace
 
@@ -28,19 +29,21 @@ _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepa
 
 
 class Gateway:
-    """Begins with `start`; `connected` is for as long as requests are answered; `stop` ends all processes."""
+    """Begins with `start`; `connected` is for as long as requests are answered; `stop` ends all processes.
 
-    def __init__(self, database: Database, workspace: Workspace, metrics: Metrics) -> None:
+    registry: where models are counted.
+    """
+
+    def __init__(self, database: Database, workspace: Workspace, registry: CollectorRegistry) -> None:
         self.deployments = Deployments(database)
         self.quotas = Quotas(database)
         self.usage = UsageLog(database)
-        self._metrics = metrics
         self._workspace = workspace
         self.patience = Patience()
         self._keepers: dict[str, Keeper] = {}
         self._lock = threading.Lock()
         self._client: httpx.AsyncClient | None = None
-        metrics.watch_models(self.conditions)
+        self._metrics = ModelMetrics(registry, self.conditions)
 
     def start(self) -> None:
         """Serve what was served: at once what never sleeps, the rest when it is asked for."""
@@ -159,7 +162,7 @@ class Gateway:
         """A request has ended."""
         self.usage.note(entry)
         self.quotas.note(entry)
-        self._metrics.model_request(entry)
+        self._metrics.request(entry)
 
     def _keeper(self, deployment: Deployment) -> Keeper:
         with self._lock:
