@@ -11,6 +11,7 @@ undisturbed training makes. Whoever chatted all the while got right answers, who
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import random
@@ -171,11 +172,13 @@ def jobs_of(database: Database) -> list[JobRow]:
         return list(session.query(JobRow))
 
 
-def wait_until_heard(chats: list[Chats], chance: random.Random) -> None:
-    """Let some time pass, within which most often somebody begins to hear an answer: to be cut off in it."""
-    deadline = time.monotonic() + chance.choice([0.0, LOADING, LOADING])
-    while time.monotonic() < deadline and not any(chat.hears for chat in chats):
-        time.sleep(0.002)
+def wait_until_heard(chats: list[Chats], calm: float) -> None:
+    """Until the model answers, for a while more, and then until somebody hears an answer: to be cut off in it."""
+    deadline = time.monotonic() + LOADING
+    for pause in (calm, 0.0):
+        while time.monotonic() < deadline and not any(chat.hears for chat in chats):
+            time.sleep(0.002)
+        time.sleep(pause)
 
 
 def check_chats(chats: list[Chats], server: Server, chance: random.Random) -> None:
@@ -216,6 +219,7 @@ def test_whatever_is_killed_no_run_is_lost_doubled_or_different_and_no_answer_is
     expected = undisturbed(workspace)
     key, _ = ApiKeys(database).make(Users(database).local().id, "chaos")
     killed: list[Victim] = []
+    listened = itertools.cycle([True, True, True, False])  # the last may be hit while it is starting
     with killable_workshop(own_workspace, database_url) as server:
         model = serve_a_model(server, key, workspace)
         right = right_answers(server, model, key)
@@ -226,8 +230,8 @@ def test_whatever_is_killed_no_run_is_lost_doubled_or_different_and_no_answer_is
             thread.start()
         try:
             for victim in shuffled_victims(chance, KILLS):
-                if victim in ("model", "tether"):
-                    wait_until_heard(chats, chance)
+                if victim in ("model", "tether") and next(listened):
+                    wait_until_heard(chats, chance.uniform(*CALM))
                 killed.append(kill(victim, chance, server))
                 time.sleep(chance.uniform(*CALM))
             wait_for_runs(workspace, list(runs.values()), database)
