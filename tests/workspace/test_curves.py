@@ -84,8 +84,40 @@ def test_a_line_that_is_still_being_written_waits_for_its_end(tmp_path: Path):
     assert as_lists(growing) == {"loss": [(1, 2.5)]}
 
 
-def test_a_damaged_line_names_its_file(tmp_path: Path):
+@pytest.mark.parametrize("at_once", [1, 100, 300])
+def test_a_file_may_be_read_in_parts_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int):
     path = tmp_path / "events.jsonl"
-    path.write_text('{"sequence":0,"time":1,"attempt":1,"kind":"metrics","step":}\n')
-    with pytest.raises(BadInput, match=r"events\.jsonl is damaged"):
-        GrowingCurves(path).update()
+    log = EventLog(path, 1)
+    for step in [*range(50), *range(30, 60)]:  # resumed at 30
+        log.append(
+            "metrics", step=step, values={"loss": 1 / (1 + step), **({"validation_loss": step} if step % 7 else {})}
+        )
+        log.append("text", name="sample", content="long " * (step % 50))
+    log.close()
+    monkeypatch.setattr("glassbox.workspace.curves._AT_ONCE", at_once)
+    assert as_lists(GrowingCurves(path)) == curves(read_events(path))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        '"step":}',
+        '"step":1,"values":{"loss":}}',
+        '"step":1,"values":{"loss":null}}',
+        '"step":1,"values":[1]}',
+        '"step":1,"values":{"loss":1}}, {"loss":2}}',
+        '"step":1,"values":{"loss":1}} and more',
+        '"step":99999999999999999999,"values":{"loss":1}}',
+        '"values":{"loss":1},"step":1}',
+    ],
+)
+def test_a_damaged_line_names_its_file_until_it_is_mended(tmp_path: Path, rest: str):
+    path = tmp_path / "events.jsonl"
+    head = '{"sequence":0,"time":1.5,"attempt":1,"kind":"metrics",'
+    path.write_text(f"{head}{rest}\n")
+    growing = GrowingCurves(path)
+    for _ in range(2):
+        with pytest.raises(BadInput, match=r"events\.jsonl is damaged"):
+            growing.update()
+    path.write_text(head + '"step":1,"values":{"loss":2.5}}\n')
+    assert as_lists(growing) == {"loss": [(1, 2.5)]}
