@@ -11,14 +11,7 @@ from shelf import Shelf
 
 from glassbox.workspace.manifest import Manifest
 
-pytestmark = pytest.mark.one_database
-
 CONTENT = bytes(range(256)) * 40
-
-
-@pytest.fixture
-def shelf(people: People) -> Shelf:
-    return Shelf(people)
 
 
 def test_a_file_comes_byte_for_byte_as_an_attachment_that_no_browser_shows(client: TestClient, shelf: Shelf):

@@ -8,11 +8,6 @@ from people import People
 from shelf import Shelf
 
 
-@pytest.fixture
-def shelf(people: People) -> Shelf:
-    return Shelf(people)
-
-
 def test_a_member_finds_their_own_and_what_is_shared_and_an_educator_everything(people: People, shelf: Shelf):
     mine, theirs, shared = shelf.publish(), shelf.publish(owner="another"), shelf.publish(owner="another")
     by_hand = shelf.publish(owner=None)

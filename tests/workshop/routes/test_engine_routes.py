@@ -22,11 +22,6 @@ pytestmark = pytest.mark.one_database
 SOURCE = Path(glassbox.__file__).parent.parent
 
 
-@pytest.fixture
-def shelf(people: People) -> Shelf:
-    return Shelf(people)
-
-
 def times(least: float) -> dict[str, float]:
     return {"least": least, "lower": least, "median": least, "upper": least * 1.01}
 

@@ -15,13 +15,6 @@ from glassbox.workspace import Artifact
 from glassbox.workspace.code_version import code_version
 from glassbox.workspace.notes import write_note
 
-pytestmark = pytest.mark.one_database
-
-
-@pytest.fixture
-def shelf(people: People) -> Shelf:
-    return Shelf(people)
-
 
 def graph(client: TestClient, artifact: Artifact) -> dict[str, Any]:
     answer = client.get(f"/api/artifacts/{artifact.id}/lineage")

@@ -19,11 +19,6 @@ pytestmark = pytest.mark.one_database
 GPT2 = {"preset": "gpt2-small"}
 
 
-@pytest.fixture
-def shelf(people: People) -> Shelf:
-    return Shelf(people)
-
-
 def ask(client: TestClient, what: str, body: dict[str, Any], **query: Any) -> Any:
     answer = client.post(f"/api/specs/{what}", json=body, params=query)
     assert answer.status_code == 200, answer.text

@@ -20,11 +20,6 @@ from glassbox.workspace.saved_steps import step_folder
 pytestmark = pytest.mark.one_database
 
 
-@pytest.fixture
-def shelf(people: People) -> Shelf:
-    return Shelf(people)
-
-
 def save_checkpoint(run: Run, step: int, weights: dict[str, np.ndarray], loss: float | None = None) -> Path:
     """As training saves it."""
     torch = pytest.importorskip("torch")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import pytest
+from asking_tokenizers import ask
 from fastapi.testclient import TestClient
 from people import People
 from shelf import TEXT, Shelf
@@ -19,22 +19,6 @@ from glassbox.workspace.prices import PRICES_FILE, Prices, TokenPrice
 pytestmark = pytest.mark.one_database
 
 DOCUMENTS = [(TEXT, "a/one.txt"), ("the list", "a/two.txt"), ("日本語", "b/three.txt")]
-
-
-@pytest.fixture
-def shelf(people: People) -> Shelf:
-    return Shelf(people)
-
-
-@pytest.fixture
-def tokenizer(shelf: Shelf) -> Artifact:
-    return shelf.tokenizer()
-
-
-def ask(client: TestClient, artifact: Artifact, what: str, **body: Any) -> Any:
-    answer = client.post(f"/api/tokenizers/{artifact.id}/{what}", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def test_statistics_of_a_corpus_are_those_of_the_library(client: TestClient, shelf: Shelf, tokenizer: Artifact):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from asking_tokenizers import ask
 from fastapi.testclient import TestClient
 from people import People
 from shelf import TEXT, Shelf
@@ -13,22 +14,6 @@ from glassbox.tokenizers import load
 from glassbox.workspace import Artifact
 
 pytestmark = pytest.mark.one_database
-
-
-@pytest.fixture
-def shelf(people: People) -> Shelf:
-    return Shelf(people)
-
-
-@pytest.fixture
-def tokenizer(shelf: Shelf) -> Artifact:
-    return shelf.tokenizer()
-
-
-def ask(client: TestClient, artifact: Artifact, what: str, **body: Any) -> Any:
-    answer = client.post(f"/api/tokenizers/{artifact.id}/{what}", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def test_those_that_one_may_use_are_listed_with_what_was_recorded(people: People, shelf: Shelf, tokenizer: Artifact):
