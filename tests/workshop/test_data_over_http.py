@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +10,9 @@ from fastapi.testclient import TestClient
 from people import People
 from uploading import brought
 
+pytestmark = pytest.mark.one_database  # the parts of this way are tested on both
+
 TALES = "".join(f'{{"title": {number}, "body": "tale number {number}"}}\n' for number in range(50)).encode()
-
-
-@pytest.fixture
-def database_url(own_workspace: Path, sqlite_with_tables: Path) -> None:
-    """SQLite: the parts of this way are tested on both."""
-    own_workspace.mkdir(parents=True, exist_ok=True)
-    shutil.copy(sqlite_with_tables, own_workspace / "workshop.db")
 
 
 @pytest.fixture

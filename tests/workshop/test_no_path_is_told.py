@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,16 +18,11 @@ from glassbox.workshop.uploads.places import ClientPlaces
 from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact, Run
 
+pytestmark = pytest.mark.one_database
+
 TEXT = "".join(f'{{"text": "the tale of number {number}, and of what came after"}}\n' for number in range(200)).encode()
 SMALL = {"steps": 2, "batch_size": 2, "model": {"width": 8, "layers": 1, "heads": 1, "context": 8}, "device": "cpu",
          "threads": 1, "precision": "fp32", "sample_tokens": 2}  # fmt: skip
-
-
-@pytest.fixture
-def database_url(own_workspace: Path, sqlite_with_tables: Path) -> None:
-    """SQLite: what an answer says of a path doesn't depend on the database."""
-    own_workspace.mkdir(parents=True, exist_ok=True)
-    shutil.copy(sqlite_with_tables, own_workspace / "workshop.db")
 
 
 class Stages:
