@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from access_examples import EXAMPLES, PARAMETERS, Example
-from databases import NewDatabase
+from databases import DATABASES, NewDatabase
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIWebSocketRoute, RouteContext, iter_route_contexts
 from fastapi.testclient import TestClient
@@ -62,11 +62,13 @@ def app_at_rest(own_workspace: Path, new_database: NewDatabase) -> Iterator[Fast
     made.state.workshop.stop()
 
 
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase) -> Iterator[People]:
+@pytest.fixture(scope="module", params=DATABASES)
+def people(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase
+) -> Iterator[People]:
     """The people of one workshop for all lines: what is asked about is made anew each time. Runs wait in it."""
     folder = tmp_path_factory.mktemp("workspace")
-    made = create_app(WorkshopSettings(workspace=folder, database_url=new_database(folder), threads=2))
+    made = create_app(WorkshopSettings(workspace=folder, database_url=new_database(folder, request.param), threads=2))
     with TestClient(made, base_url=ADDRESS):
         made.state.workshop.scheduler.stop()
         yield People(made)

@@ -15,7 +15,7 @@ from glassbox.workshop.gateway.keeper import Condition
 
 ANSWER = {
     "id": "1", "object": "list", "data": [], "choices": [],
-    "tokens": [], "views": [], "values": [], "patterns": [], "most_numbers": 1,
+    "tokens": [], "views": [], "values": [], "patterns": {}, "most_numbers": 1,
 }  # fmt: skip
 
 
