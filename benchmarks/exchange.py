@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from glassbox.hub.config import Config
-from glassbox.hub.family import family_that_carries
+from glassbox.hub.known_families import family_that_carries
 from glassbox.hub.tensor_file import TensorFileWriter
 from glassbox.spec import preset, weight_shapes
 

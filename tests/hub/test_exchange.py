@@ -18,7 +18,7 @@ from glassbox.errors import BadInput
 from glassbox.generation import Decoder
 from glassbox.generation.settings import Decoding
 from glassbox.hub import Export, Import, ModelFiles
-from glassbox.hub.family import all_families
+from glassbox.hub.known_families import all_families
 from glassbox.hub.tokenizer_files import keep_tokenizer, kept_chat_template, read_chat_template, read_tokenizer
 from glassbox.spec import ModelSpec, count_parameters, preset
 from glassbox.tokenizers import load

@@ -1,8 +1,7 @@
 """Text on its way to a model: sources, corpora, splits, shards of token ids, batches.
 
 documents.py     what a document is
-sources/         where documents come from: the Python installation, local files, the web
-file_kinds.py    what a file is by its first bytes, whatever it is called
+sources/         where documents come from: the Python installation, local files, the web; what kind of file one is
 inspection.py    what is in a file that somebody brings: can it be read, how much is it, what does it look like
 fetching.py      the one way to a file on the web, safe against addresses that mean harm (public_addresses.py)
 corpus.py        documents on disk (Parquet), written and read as a stream

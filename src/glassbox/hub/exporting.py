@@ -11,9 +11,10 @@ from typing import Any
 from glassbox.errors import BadInput
 from glassbox.hub.config import Config
 from glassbox.hub.correspondence import Correspondence, Shape
-from glassbox.hub.family import Family, family_that_carries
+from glassbox.hub.family import Family
 from glassbox.hub.folder import CONFIG, GENERATION_CONFIG, INDEX, TOKENIZER_CONFIG, WEIGHTS
 from glassbox.hub.importing import Progress
+from glassbox.hub.known_families import family_that_carries
 from glassbox.hub.model_files import THEIR_FILES, ModelFiles
 from glassbox.hub.number_formats import FORMATS, Format, convert, name_of, widest
 from glassbox.hub.strict_json import read_object

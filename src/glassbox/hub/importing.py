@@ -13,8 +13,9 @@ from pathlib import Path
 from glassbox.errors import BadInput
 from glassbox.hub.config import Config
 from glassbox.hub.correspondence import Array, Correspondence, Shape
-from glassbox.hub.family import Family, family_of
+from glassbox.hub.family import Family
 from glassbox.hub.folder import CONFIG, GENERATION_CONFIG, TOKENIZER_CONFIG, Folder
+from glassbox.hub.known_families import family_of
 from glassbox.hub.model_files import SPEC, THEIR_FILES, WEIGHTS
 from glassbox.hub.number_formats import FORMATS, Format, as_format, convert
 from glassbox.hub.tensor_file import Entry, TensorFileWriter

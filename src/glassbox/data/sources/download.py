@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glassbox.data.fetching import INTERNET, Outside, fetch
-from glassbox.data.file_kinds import FIRST_BYTES, file_name
+from glassbox.data.sources.file_kinds import FIRST_BYTES, file_name
 from glassbox.errors import BadInput
 from glassbox.workspace.names import shown
 

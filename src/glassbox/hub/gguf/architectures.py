@@ -9,8 +9,8 @@ import numpy as np
 
 from glassbox.errors import BadInput
 from glassbox.hub.correspondence import Array, Correspondence, Layout, Same, Shape, Stacked, same
-from glassbox.hub.family import family_that_carries
 from glassbox.hub.gguf.file import Value
+from glassbox.hub.known_families import family_that_carries
 from glassbox.spec import ModelSpec
 
 ARCHITECTURES = {

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 from glassbox.errors import BadInput
 
 if TYPE_CHECKING:
-    from glassbox.workshop.jobs.launchers.interface import AttemptOrder
     from glassbox.workspace import Workspace
 
 MODULE = "glassbox.workshop.jobs.attempt_process"
@@ -38,12 +37,6 @@ class ExitCode(enum.IntEnum):
     NOT_BEGUN = 3  # another process holds the run, it is over, or it has had this attempt; nothing was done
     INTERRUPTED = 4  # as it was asked to; the run can be resumed
     CANCELLED = 5  # as it was asked to
-
-
-def arguments(order: AttemptOrder) -> list[str]:
-    """The program's arguments, by an order."""
-    given = [order.run, "--workspace", str(order.workspace), "--attempt", str(order.attempt)]
-    return given if order.from_checkpoint is None else [*given, "--from-checkpoint", str(order.from_checkpoint)]
 
 
 def output_file(run_folder: Path, attempt: int) -> Path:

@@ -19,8 +19,8 @@ from typing import Literal, cast
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import defer
 
-from glassbox.data.file_kinds import FIRST_BYTES, file_name, plain_name
 from glassbox.data.inspection import Inspection
+from glassbox.data.sources.file_kinds import FIRST_BYTES, file_name, plain_name
 from glassbox.errors import BadInput
 from glassbox.workshop.database import Database
 from glassbox.workshop.database.tables import JobRow, OwnerRow, ShareRow, UploadRow

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tiny_pretraining import inputs_in, queued
 
-from glassbox.workshop.jobs.attempt_process import ExitCode, arguments, main
+from glassbox.workshop.jobs.attempt_process import ExitCode, main
 from glassbox.workshop.jobs.launchers.interface import AttemptOrder
 from glassbox.workspace import Run, Workspace
 from glassbox.workspace.attempt_requests import make_request
@@ -30,7 +30,7 @@ def rehearsal(workspace: Workspace, **settings: Any) -> Run:
 
 def attempt(workspace: Workspace, run: str, number: int = 1, **options: Any) -> int:
     order = AttemptOrder(workspace=workspace.folder, run=run, attempt=number, token="a-token-of-ours", **options)
-    return main(arguments(order))
+    return main(order.arguments)
 
 
 @pytest.mark.parametrize(
@@ -120,4 +120,4 @@ def test_a_fault_in_a_process_that_follows_leaves_its_traceback(
 def test_the_arguments_are_those_of_the_order(tmp_path: Path) -> None:
     order = AttemptOrder(workspace=tmp_path, run="pretrain-abc", attempt=3, token="a-token-of-ours", from_checkpoint=40)
     wanted = ["pretrain-abc", "--workspace", str(tmp_path), "--attempt", "3", "--from-checkpoint", "40"]
-    assert arguments(order) == wanted
+    assert order.arguments == wanted

@@ -45,6 +45,12 @@ class AttemptOrder(_Data):
         """Where the run lies."""
         return self.workspace / "runs" / self.run
 
+    @property
+    def arguments(self) -> list[str]:
+        """Those of `attempt_process`, the program that a launcher starts."""
+        given = [self.run, "--workspace", str(self.workspace), "--attempt", str(self.attempt)]
+        return given if self.from_checkpoint is None else [*given, "--from-checkpoint", str(self.from_checkpoint)]
+
 
 class Handle(_Data):
     """What a launcher needs to find an attempt again that it started. Kept as JSON."""

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from glassbox.errors import BadInput
 from glassbox.workshop.child_environment import child_environment
-from glassbox.workshop.jobs.attempt_process import MODULE, arguments, output_file
+from glassbox.workshop.jobs.attempt_process import MODULE, output_file
 from glassbox.workshop.jobs.launchers.bearers import TOKEN_VARIABLE, bearers, kill_bearers
 from glassbox.workshop.jobs.launchers.interface import AttemptOrder, Condition, Handle, Launcher
 from glassbox.workspace.faults import disk_faults_as_bad_input
@@ -80,7 +80,7 @@ class LocalLauncher(Launcher):
             )
 
     def _command(self, order: AttemptOrder) -> list[str]:
-        return [sys.executable, "-m", MODULE, *arguments(order)]
+        return [sys.executable, "-m", MODULE, *order.arguments]
 
     def _variables(self, order: AttemptOrder) -> dict[str, str]:
         """What its processes find in their environment besides."""

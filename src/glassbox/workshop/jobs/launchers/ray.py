@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from glassbox.errors import BadInput
-from glassbox.workshop.jobs.attempt_process import MODULE, arguments
+from glassbox.workshop.jobs.attempt_process import MODULE
 from glassbox.workshop.jobs.launchers.interface import (
     AttemptOrder,
     Condition,
@@ -91,7 +91,7 @@ class RayLauncher(Launcher):
         if order.processes > 1:
             module, sharing = PROCESSES_MODULE, [f"--processes={order.processes}", f"--threads={order.threads}"]
             sharing += [f"--gpus={len(order.gpus or ()) / order.processes:g}"]
-        command = shlex.join([self._cluster.python, "-m", module, *sharing, *arguments(order)])
+        command = shlex.join([self._cluster.python, "-m", module, *sharing, *order.arguments])
         alone = order.processes == 1
         return {
             "entrypoint": command,

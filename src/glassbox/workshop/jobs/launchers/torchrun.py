@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from glassbox.workshop.jobs.attempt_process import MODULE, arguments
+from glassbox.workshop.jobs.attempt_process import MODULE
 from glassbox.workshop.jobs.launchers.interface import AttemptOrder, Condition, Handle, refuse_several_processes
 from glassbox.workshop.jobs.launchers.local import LocalLauncher
 from glassbox.workshop.jobs.launchers.loopback import loopback_variables
@@ -40,7 +40,7 @@ class TorchrunLauncher(LocalLauncher):
             *("--nnodes=1", f"--nproc-per-node={order.processes}", "--max-restarts=0", "--local-addr=127.0.0.1"),
             *(f"--rdzv-id={order.token}", "--rdzv-backend=c10d", "--rdzv-conf=store_type=file"),
             f"--rdzv-endpoint={_meeting_file(order, 'agent')}",
-            *("--module", MODULE, *arguments(order)),
+            *("--module", MODULE, *order.arguments),
         ]
 
     def _variables(self, order: AttemptOrder) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glassbox.data.file_kinds import file_name, plain_name
+from glassbox.data.sources.file_kinds import file_name, plain_name
 from glassbox.errors import BadInput
 from glassbox.workspace.names import LONGEST_NAME
 
