@@ -63,9 +63,12 @@ def command(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Serve the workshop: every stage, run, artifact and model in the browser and over HTTP."""
-    from glassbox.workshop.serve import serve
-    from glassbox.workshop.settings import WorkshopSettings
-    from glassbox.workshop.state import Workshop
+    from glassbox.workshop.garbage import making_what_stays
+
+    with making_what_stays():
+        from glassbox.workshop.serve import serve
+        from glassbox.workshop.settings import WorkshopSettings
+        from glassbox.workshop.state import Workshop
 
     settings = WorkshopSettings(
         workspace=default_folder() if workspace is None else workspace,

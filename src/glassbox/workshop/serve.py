@@ -9,6 +9,7 @@ import uvicorn
 
 from glassbox.errors import BadInput
 from glassbox.workshop.app import create_app
+from glassbox.workshop.garbage import making_what_stays
 from glassbox.workshop.logs import log_to_standard_error
 from glassbox.workshop.settings import WorkshopSettings, address_of
 from glassbox.workshop.state import Workshop
@@ -23,7 +24,8 @@ def serve(settings: WorkshopSettings, ready: Callable[[Workshop, str], None], *,
     """
     log_to_standard_error(log_level)
     listening = _listen(settings.host, settings.port)
-    app = create_app(settings)
+    with making_what_stays():
+        app = create_app(settings)
     address = address_of(settings.host, listening.getsockname()[1])
     config = uvicorn.Config(
         app,
