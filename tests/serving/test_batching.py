@@ -177,6 +177,56 @@ def test_the_load_says_what_goes_on(batcher: ContinuousBatcher) -> None:
     assert load.written >= load.steps >= 1
 
 
+def test_whatever_else_is_computed_is_computed_by_the_thread_that_writes(batcher: ContinuousBatcher) -> None:
+    listener, ticket = submit(batcher)
+    listener.next()
+    named = batcher.run(lambda: threading.current_thread().name)
+    assert named.result(PATIENCE) == "batching"
+    listener.next()
+    assert listener.threads == {"batching"}
+    ticket.cancel()
+    until(lambda: batcher.snapshot().busy == 0)
+    assert batcher.run(divmod, 7, 2).result(PATIENCE) == (3, 1)  # also when nobody writes
+
+
+def test_a_fault_in_something_else_is_no_fault_of_the_answers(batcher: ContinuousBatcher) -> None:
+    listener, _ = submit(batcher, Decoding(max_tokens=40, at_limit="slide"))
+    for _ in range(2 * batching.FAULTS_IN_A_ROW):
+        with pytest.raises(ZeroDivisionError):
+            batcher.run(divmod, 1, 0).result(PATIENCE)
+    assert len(listener.whole()) == 40
+    assert batcher.snapshot().healthy
+
+
+def test_something_else_that_nobody_waits_for_any_more_is_left_out(batcher: ContinuousBatcher) -> None:
+    begun, go_on, ran = threading.Event(), threading.Event(), list[int]()
+    first = batcher.run(lambda: (begun.set(), go_on.wait(PATIENCE)))
+    assert begun.wait(PATIENCE)
+    second, third = batcher.run(ran.append, 2), batcher.run(ran.append, 3)
+    assert second.cancel()
+    go_on.set()
+    first.result(PATIENCE)
+    third.result(PATIENCE)
+    assert ran == [3]
+
+
+def test_closing_refuses_something_else_too(batcher: ContinuousBatcher) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    first = batcher.run(lambda: (begun.set(), go_on.wait(PATIENCE)))
+    assert begun.wait(PATIENCE)
+    second = batcher.run(divmod, 7, 2)
+    closing = threading.Thread(target=batcher.close)
+    closing.start()
+    until(lambda: batcher._closed)
+    go_on.set()
+    closing.join(PATIENCE)
+    assert first.exception(PATIENCE) is None
+    with pytest.raises(Closed, match="shut down"):
+        second.result(PATIENCE)
+    with pytest.raises(Closed, match="answers no longer"):
+        batcher.run(divmod, 7, 2)
+
+
 def test_closing_tells_all_who_still_wait_for_an_answer(batcher: ContinuousBatcher) -> None:
     listeners = [submit(batcher)[0] for _ in range(4)]
     listeners[0].next()

@@ -20,7 +20,7 @@ from glassbox.hub import Import
 from glassbox.hub.tokenizer_files import keep_tokenizer, read_chat_template, read_tokenizer
 from glassbox.insight import Reader
 from glassbox.serving.app import create_app
-from glassbox.serving.embeddings import embed
+from glassbox.serving.embeddings import groups, rows_of, vectors_of
 from glassbox.serving.guard import is_loopback
 from glassbox.serving.served_model import ServedModel, find
 from glassbox.serving.service import Service
@@ -163,7 +163,7 @@ def test_a_fault_of_ours_is_told_without_its_traceback(tmp_path: Path, monkeypat
     def fail(*_: object) -> None:
         raise RuntimeError("a secret detail")
 
-    monkeypatch.setattr("glassbox.serving.embeddings.embed", fail)
+    monkeypatch.setattr("glassbox.serving.embeddings.vectors_of", fail)
     service = Service(model, rows=2, waiting=4, threads=1, process_id=1)
     client = TestClient(
         create_app(service, key=None, local=True), base_url="http://localhost", raise_server_exceptions=False
@@ -209,10 +209,15 @@ def test_a_model_is_found_by_its_name_in_a_workspace(tmp_path: Path, own_workspa
 def test_vectors_of_many_texts_are_those_of_each_alone(tmp_path: Path):
     reader = Reader.load(of_characters(tmp_path))
     texts = ["a", "ab", "ba", "abcd abcd", "a", "dcba abcd"]
-    together, tokens = embed(reader, texts)
-    for text, vector in zip(texts, together, strict=True):
-        assert torch.from_numpy(vector) == pytest.approx(embed(reader, [text])[0][0], abs=1e-6)
-    assert tokens == sum(reader.tokens(text).shape[1] for text in texts)
+    rows = rows_of(reader, texts)
+    read: list[int] = []
+    for places in groups(rows, 8):
+        together = vectors_of(reader.model, [rows[place] for place in places])
+        for place, vector in zip(places, together, strict=True):
+            assert torch.from_numpy(vector) == pytest.approx(vectors_of(reader.model, [rows[place]])[0], abs=1e-6)
+        read += places
+    assert sorted(read) == list(range(len(texts)))
+    assert [len(row.ids) for row in rows] == [reader.tokens(text).shape[1] for text in texts]
 
 
 @pytest.mark.parametrize(

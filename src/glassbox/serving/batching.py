@@ -3,13 +3,19 @@
 One thread owns the model. In each round it admits who waits, as long as rows are free; reads one chunk of what is
 still to be read; and writes one token of every answer (Orca, Yu et al. 2022, §3.1). What a round does stands in
 `batch.py`; here is what goes on between threads, and what happens when a round fails.
+
+Whatever else the model is to compute, it computes in the same thread, between two rounds. Each thread that computes
+with OpenMP gets helpers of its own, and as soon as there are more of them than cores, all of them sleep between any two
+operations: a second thread would cost a small model half of its speed for good.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -24,6 +30,9 @@ from glassbox.tokenizers import Tokenizer
 __all__ = ["Closed", "ContinuousBatcher", "Failure", "Full", "Load", "Ticket"]
 
 FAULTS_IN_A_ROW = 3  # after which a model counts as broken
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class ContinuousBatcher:
@@ -59,6 +68,7 @@ class ContinuousBatcher:
         self._batch = Batch(model, rows, chunk_tokens(model.spec))
         self._may_wait = waiting
         self._waiting: deque[Request] = deque()
+        self._errands: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._healthy = True
@@ -108,6 +118,19 @@ class ContinuousBatcher:
             self._changed.notify()
         return Ticket(request, self._forget)
 
+    def run(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> Future[T]:
+        """Let something else be computed in the thread that owns the model; all answers wait for it.
+
+        Raises Closed as `submit` does, and so does the result of what still waits at the end.
+        """
+        done: Future[T] = Future()
+        with self._changed:
+            if self._closed:
+                raise Closed("This model answers no longer.")
+            self._errands.append((done, lambda: work(*arguments, **named)))
+            self._changed.notify()
+        return done
+
     def snapshot(self) -> Load:
         """How busy it is now; may be asked from any thread."""
         batch, counts = self._batch, self._batch.counts
@@ -154,6 +177,7 @@ class ContinuousBatcher:
         torch.set_num_threads(self._threads)  # OpenMP counts each thread's own
         try:
             while self._admit():
+                self._run_errand()
                 self._batch.round()
                 if self._batch.faults >= FAULTS_IN_A_ROW:
                     raise RuntimeError(f"{FAULTS_IN_A_ROW} faults in a row")
@@ -165,7 +189,7 @@ class ContinuousBatcher:
     def _admit(self) -> bool:
         """Wait for work and let in whom there is a row for; False when it's time to end."""
         with self._changed:
-            while not (self._closed or self._waiting or self._batch.busy):
+            while not (self._closed or self._waiting or self._errands or self._batch.busy):
                 self._changed.wait()
             if self._closed:
                 return False
@@ -180,10 +204,26 @@ class ContinuousBatcher:
             raise
         return True
 
+    def _run_errand(self) -> None:
+        """One, so that others are kept waiting no longer than it takes."""
+        if not self._errands:
+            return
+        done, work = self._errands.popleft()
+        if not done.set_running_or_notify_cancel():
+            return
+        try:
+            done.set_result(work())
+        except BaseException as error:  # its own affair, and that of whoever waits for it
+            done.set_exception(error)
+
     def _end(self, error: BaseException) -> None:
         with self._changed:
             self._closed = True
             waiting = list(self._waiting)
             self._waiting.clear()
+        while self._errands:
+            done, _ = self._errands.popleft()
+            if done.set_running_or_notify_cancel():
+                done.set_exception(Closed("The model was shut down."))
         self._batch.give_up(error)
         self._batch.fail(waiting, error)

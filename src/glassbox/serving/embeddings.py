@@ -8,21 +8,30 @@ and not counted; ids are read as they come, and all are counted.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from starlette.responses import Response
 
+from glassbox.engines.tensors import Transformer
 from glassbox.errors import BadInput
 from glassbox.insight import Reader
 from glassbox.serving.protocol.embeddings import Embedding, EmbeddingList, EmbeddingRequest, EmbeddingUsage
 from glassbox.serving.protocol.errors import ApiError
+from glassbox.serving.reading import chunk_tokens
 from glassbox.serving.replies import json_response
 from glassbox.serving.service import Service
 
-MOST_TOKENS_AT_ONCE = 16_384  # read together: more would need much memory and gain nothing
+
+class Row(NamedTuple):
+    """The ids of an input as the model reads them, and from where to where they are the text's own."""
+
+    ids: list[int]
+    first: int
+    last: int
 
 
 async def answer(service: Service, asked: EmbeddingRequest) -> Response:
@@ -34,7 +43,12 @@ async def answer(service: Service, asked: EmbeddingRequest) -> Response:
             400, f"This model's vectors have {width} numbers and aren't shortened. Leave dimensions out.",
             param="dimensions", code="unsupported_parameter",
         )  # fmt: skip
-    vectors, tokens = await service.read(embed, reader, asked.inputs)
+    characters = sum(map(len, asked.inputs))
+    rows = await service.encode(lambda: rows_of(reader, asked.inputs), characters, "input")
+    vectors = np.empty((len(rows), width), np.float32)
+    for places in groups(rows, chunk_tokens(reader.model.spec)):  # one at a time, so that chats go on between them
+        vectors[places] = await service.read(vectors_of, reader.model, [rows[place] for place in places])
+    tokens = sum(len(row.ids) for row in rows)
     return json_response(
         EmbeddingList(
             data=[
@@ -47,32 +61,31 @@ async def answer(service: Service, asked: EmbeddingRequest) -> Response:
     )
 
 
-@torch.inference_mode()
-def embed(reader: Reader, inputs: Sequence[str | list[int]]) -> tuple[NDArray[np.float32], int]:
-    """Vectors of length 1, (inputs, width), and how many tokens were read.
-
-    Texts of equal length are read together, so that none needs padding.
-    Raises BadInput for a text that is empty, too long, or that the tokenizer can't encode, naming which.
-    """
-    rows = [_row(reader, number, given) for number, given in enumerate(inputs)]
-    vectors = np.empty((len(rows), reader.model.spec.width), np.float32)
+def groups(rows: Sequence[Row], most: int) -> Iterator[list[int]]:
+    """Which rows are read together: those of equal length, so that none needs padding, as many as have `most` ids."""
     by_length: dict[int, list[int]] = {}
-    for place, (ids, _, _) in enumerate(rows):
-        by_length.setdefault(len(ids), []).append(place)
+    for place, row in enumerate(rows):
+        by_length.setdefault(len(row.ids), []).append(place)
     for length, places in by_length.items():
-        at_once = max(1, MOST_TOKENS_AT_ONCE // length)
+        at_once = max(1, most // length)
         for start in range(0, len(places), at_once):
-            some = places[start : start + at_once]
-            hidden = reader.model.hidden(reader.model.batch([rows[place][0] for place in some]))
-            for place, states in zip(some, hidden.double(), strict=True):  # (length, width)
-                _, first, last = rows[place]
-                mean = states[first:last].mean(0)
-                vectors[place] = (mean / mean.norm().clamp_min(1e-12)).cpu().numpy()
-    return vectors, sum(len(ids) for ids, _, _ in rows)
+            yield places[start : start + at_once]
 
 
-def _row(reader: Reader, number: int, given: str | list[int]) -> tuple[list[int], int, int]:
-    """The ids that are read, and from where to where they are the text's own."""
+@torch.inference_mode()
+def vectors_of(model: Transformer, rows: Sequence[Row]) -> NDArray[np.float32]:
+    """Means over the texts' own tokens, of length 1: (rows, width)."""
+    hidden = model.hidden(model.batch([row.ids for row in rows])).double()  # (rows, length, width)
+    means = torch.stack([states[row.first : row.last].mean(0) for row, states in zip(rows, hidden, strict=True)])
+    return (means / means.norm(dim=-1, keepdim=True).clamp_min(1e-12)).float().cpu().numpy()
+
+
+def rows_of(reader: Reader, inputs: Sequence[str | list[int]]) -> list[Row]:
+    """Raises BadInput for a text that is empty, too long, or that the tokenizer can't encode, naming which."""
+    return [_row(reader, number, given) for number, given in enumerate(inputs)]
+
+
+def _row(reader: Reader, number: int, given: str | list[int]) -> Row:
     try:
         if isinstance(given, str):
             own = reader.tokenizer.encode(given)
@@ -80,9 +93,9 @@ def _row(reader: Reader, number: int, given: str | list[int]) -> tuple[list[int]
             if not own:
                 raise BadInput("The text is empty.", "Give some text.")
             first = next(at for at in range(len(ids)) if ids[at : at + len(own)] == own)
-            return ids, first, first + len(own)
+            return Row(ids, first, first + len(own))
         _check_ids(reader, given)
-        return given, 0, len(given)
+        return Row(given, 0, len(given))
     except BadInput as error:
         raise BadInput(f"Input {number}: {error.problem}", error.remedy) from None
 

@@ -1,4 +1,4 @@
-"""What the endpoints share: the model, the thread that writes with it, and the thread that only reads."""
+"""What the endpoints share: the model, and the one thread that computes with it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from glassbox.errors import BadInput
-from glassbox.serving.batching import ContinuousBatcher
+from glassbox.serving.batching import Closed, ContinuousBatcher
 from glassbox.serving.metrics import Metrics
-from glassbox.serving.protocol.errors import ApiError, from_bad_input
+from glassbox.serving.protocol.errors import ApiError, from_bad_input, shutting_down
 from glassbox.serving.protocol.health import Health
 from glassbox.serving.served_model import ServedModel
 
@@ -33,7 +33,7 @@ class Service:
                 model.reader.model, model.tokenizer, rows=rows, waiting=waiting, threads=threads
             )
         self.metrics = Metrics(None if self._batcher is None else self._batcher.snapshot)
-        self._reading = ThreadPoolExecutor(1, "reading")
+        self._reading = ThreadPoolExecutor(1, "reading")  # of a model that doesn't write
         self._readers = 0
 
     def start(self) -> None:
@@ -53,9 +53,9 @@ class Service:
         return self._batcher
 
     async def read(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Let the model read, one call after the other, while it writes beside.
+        """Let the model read, one call after the other, and between two tokens of what it writes.
 
-        Raises ApiError, 400 for BadInput and 429 when too many wait.
+        Raises ApiError, 400 for BadInput, 429 when too many wait, and 503 when the model is shut down.
         """
         if self._readers >= WAITING_READERS:
             raise ApiError(
@@ -64,15 +64,17 @@ class Service:
             )  # fmt: skip
         self._readers += 1
         try:
-            call = self._reading.submit(work, *arguments, **named)
-            return await asyncio.wrap_future(call)
+            thread = self._reading.submit if self._batcher is None else self._batcher.run
+            return await asyncio.wrap_future(thread(work, *arguments, **named))
         except BadInput as error:
             raise from_bad_input(error) from None
+        except Closed as error:
+            raise shutting_down(error) from None
         finally:
             self._readers -= 1
 
-    async def encode(self, work: Callable[[], list[int]], characters: int, param: str) -> list[int]:
-        """The ids that a prompt becomes. Raises ApiError, 400."""
+    async def encode(self, work: Callable[[], T], characters: int, param: str) -> T:
+        """The ids that texts of so many characters become. Raises ApiError, 400."""
         try:
             return work() if characters <= SHORT else await asyncio.to_thread(work)
         except BadInput as error:

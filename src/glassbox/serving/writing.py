@@ -14,7 +14,7 @@ from glassbox.serving.batching import Closed, ContinuousBatcher, Full, Ticket
 from glassbox.serving.inbox import Failed, Inbox
 from glassbox.serving.metrics import Metrics
 from glassbox.serving.protocol.chat import FinishReason
-from glassbox.serving.protocol.errors import ApiError, from_bad_input
+from glassbox.serving.protocol.errors import ApiError, from_bad_input, shutting_down
 from glassbox.serving.protocol.sampling import Sampling
 
 TRY_AGAIN_AFTER = 1  # seconds, when too many wait
@@ -126,4 +126,4 @@ def _as_api_error(error: BadInput | Full | Closed) -> ApiError:
             429, f"{error} Try again in a moment.", type="rate_limit_error", code="too_many_waiting",
             retry_after=TRY_AGAIN_AFTER,
         )  # fmt: skip
-    return ApiError(503, f"{error} Ask another server.", type="server_error", code="shutting_down")
+    return shutting_down(error)

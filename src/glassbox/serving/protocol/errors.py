@@ -48,6 +48,11 @@ def from_bad_input(error: BadInput, *, param: str | None = None, code: str | Non
     return ApiError(400, f"{error.problem} {error.remedy}", param=param, code=code)
 
 
+def shutting_down(error: Exception) -> ApiError:
+    """What came too late: 503."""
+    return ApiError(503, f"{error} Ask another server.", type="server_error", code="shutting_down")
+
+
 def from_validation(error: ValidationError) -> ApiError:
     """The first thing that is wrong with a request's body: 400, naming the field."""
     first = error.errors(include_url=False, include_context=False)[0]
