@@ -12,11 +12,14 @@ from fastapi.testclient import TestClient
 from people import People
 from uploading import brought
 
+from glassbox.errors import BadInput
 from glassbox.stages.execution import execute
 from glassbox.stages.registry import load_stage
 from glassbox.workshop.uploads.places import ClientPlaces
 from glassbox.workshop.visible import Visible
 from glassbox.workspace import Artifact, Run
+from glassbox.workspace.faults import full_disk
+from glassbox.workspace.run import Problem
 
 pytestmark = pytest.mark.one_database
 
@@ -44,6 +47,14 @@ class Stages:
         self.runs.append(done.run)
         self.made |= done.outputs
 
+    def fail(self, name: str, problem: BadInput) -> None:
+        """A run of that stage, ended by this."""
+        runs = self.seen.workspace.runs
+        run = runs.create(name, name="tales", settings={}, inputs={})
+        runs.begin(run).end("failed", problem=Problem(problem=problem.problem, remedy=problem.remedy))
+        self.seen.claim("run", run.id)
+        self.runs.append(run)
+
 
 @pytest.fixture
 def worked(people: People) -> Stages:
@@ -55,6 +66,7 @@ def worked(people: People) -> Stages:
     stages.run("pretrain", **SMALL)
     stages.run("evaluate", split="validation", baselines=False)
     stages.run("export-model", to="download:tales")
+    stages.fail("collect", full_disk(people.workshop.workspace.folder))
     return stages
 
 
@@ -69,13 +81,14 @@ def addresses(people: People, stages: Stages) -> Iterator[str]:
         "stage": [run.record.stage for run in stages.runs],
     }
     for route in iter_route_contexts(people.app.routes):
-        names = re.findall(r"{(\w+)[^}]*}", route.path)
+        path = route.path or ""
+        names = re.findall(r"{(\w+)[^}]*}", path)
         if "GET" not in (route.methods or ()):
             continue
         if not names:
-            yield route.path
+            yield path
         elif len(names) == 1 and names[0] in known:
-            yield from (route.path.replace(f"{{{names[0]}}}", value) for value in known[names[0]])
+            yield from (path.replace(f"{{{names[0]}}}", value) for value in known[names[0]])
     for artifact in artifacts:
         yield from (f"/api/artifacts/{artifact.id}/files/{path}" for path in artifact.manifest.files)
         yield f"/api/artifacts/named/{artifact.kind}/{artifact.reference}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from glassbox.workshop.live.event_lines import EventLines
+from glassbox.workspace.strict_json import to_json
 
 
 @given(some.lists(some.integers(0, 3000), max_size=6), some.data())
@@ -52,6 +54,18 @@ def test_a_line_longer_than_what_is_read_at_once_is_one_line(tmp_path: Path):
     assert lines.count == 3
     assert lines.read(0, 10) == [b"{}", long]
     assert lines.read(2, 10) == [b"{}"]
+
+
+def test_where_the_workspace_lies_is_not_passed_on(tmp_path: Path):
+    workspace = tmp_path / 'the "wörk" space'
+    path = workspace / "runs" / "collect-abc" / "events.jsonl"
+    path.parent.mkdir(parents=True)
+    event = {"kind": "error", "problem": f"The disk that holds {workspace}/runs is full."}
+    path.write_text(to_json(event) + "\n", encoding="utf-8")
+    lines = EventLines(path)
+    assert lines.refresh()
+    [line] = lines.read(0, 1)
+    assert json.loads(line) == {**event, "problem": "The disk that holds the workspace/runs is full."}
 
 
 def test_what_is_read_at_once_is_bounded(tmp_path: Path):

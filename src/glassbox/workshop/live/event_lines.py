@@ -2,11 +2,15 @@
 
 One `EventLines` serves everyone who watches the run. It knows where every thousandth line begins, so that who was away
 for an hour gets what they missed from where they left, however long the file is.
+
+A line is passed on as it is, but for one thing: an error may name a file, and where the workspace lies is told nobody.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from glassbox.workspace.strict_json import to_json
 
 _MARKED_EVERY = 1000  # lines
 _READ_AT_ONCE = 1 << 20  # bytes
@@ -16,7 +20,9 @@ class EventLines:
     """The lines of a file that grows. `count` is how many whole lines there were at the last `refresh`."""
 
     def __init__(self, path: Path) -> None:
+        """path: `runs/<run>/events.jsonl` in a workspace."""
         self._path = path
+        self._workspace = to_json(str(path.parents[2])).strip('"').encode()
         self.count = 0
         self._end = 0  # where the last whole line ends
         self._marks = [0]  # where line 0, 1000, 2000, … begins
@@ -52,7 +58,7 @@ class EventLines:
             while len(lines) < min(most, self.count - first) and taken < most_bytes:
                 line = stream.readline()
                 taken += len(line)
-                lines.append(line[:-1])
+                lines.append(line[:-1].replace(self._workspace, b"the workspace"))
         return lines
 
     def _note(self, lines: bytes) -> None:
