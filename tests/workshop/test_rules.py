@@ -8,10 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import BaseModel
 
 from glassbox.workshop.app import create_app
 from glassbox.workshop.pages.rendering import FOLDER
@@ -88,6 +90,30 @@ def test_every_body_refuses_fields_that_it_does_not_have(document: dict[str, Any
                 if "json" in media_type:
                     open_ones += [f"{method} {path}: {name}" for name in _open(content["schema"], schemas, set())]
     assert open_ones == []
+
+
+def test_every_body_refuses_a_value_of_another_type(own_workspace: Path):
+    """`true` for a number, read as 1, or as the limit 0 where somebody meant none."""
+    app = create_app(WorkshopSettings(workspace=own_workspace))
+    bodies: set[type[BaseModel]] = set()
+    for route in (context.original_route for context in iter_route_contexts(app.routes)):
+        if isinstance(route, APIRoute) and route.body_field is not None:
+            _collect(route.body_field.field_info.annotation, bodies)
+    app.state.workshop.stop()
+    ours = {body for body in bodies if body.__module__.startswith("glassbox.workshop.")}
+    assert len(ours) > 20
+    assert {body.__name__ for body in ours if not body.model_config.get("strict")} == set()
+
+
+def _collect(annotation: Any, found: set[type[BaseModel]]) -> None:
+    """The models in it, and in their fields."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        inner = [] if annotation in found else [field.annotation for field in annotation.model_fields.values()]
+        found.add(annotation)
+    else:
+        inner = get_args(annotation)
+    for one in inner:
+        _collect(one, found)
 
 
 def _open(schema: Any, schemas: dict[str, Any], seen: set[str]) -> Iterator[str]:

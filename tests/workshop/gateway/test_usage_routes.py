@@ -112,6 +112,7 @@ def test_an_owner_sets_limits_for_everyone_and_for_one(live: LiveWorkshop):
         assert web.get(f"/api/limits/{member}").json()["own"] is None
         assert web.get("/api/limits/nobody").status_code == 404
         assert web.put("/api/limits/everyone", json={"requests_per_minute": -1}).status_code == 422
+        assert web.put("/api/limits/everyone", json={"tokens_per_day": False}).status_code == 422
         assert own.put("/api/limits/everyone", json={}).status_code == 403
         assert own.get(f"/api/limits/{member}").status_code == 403
 

@@ -121,6 +121,13 @@ def test_everything_that_is_wrong_is_said_at_once(client: TestClient, resting: W
     assert set(answer.json()["fields"]) == {error["field"] for error in errors}
 
 
+def test_a_setting_that_is_no_number_is_not_read_as_one(client: TestClient, resting: Workshop):
+    body = {"settings": {"steps": True, "batch_size": "8", "model": {"width": False}}}
+    errors = client.post("/api/stages/pretrain/validate", json=body).json()["errors"]
+    fields = {error["field"] for error in errors}
+    assert fields >= {"settings.steps", "settings.batch_size", "settings.model.width"}
+
+
 def test_a_stage_that_lacks_an_input_says_who_makes_it(client: TestClient, resting: Workshop):
     answer = client.post("/api/stages/split/runs", json={})
     assert answer.status_code == 422

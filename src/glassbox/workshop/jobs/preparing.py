@@ -5,6 +5,7 @@ No path of the server can be named: `ClientPlaces` turns uploads into paths, and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -99,8 +100,8 @@ def prepared(stage: Stage, request: StartRequest, seen: Visible, places: Places,
 def _settings(
     stage: Stage, given: Mapping[str, JsonValue], places: Places, problems: list[FieldProblem]
 ) -> StageSettings | None:
-    try:
-        return stage.settings.model_validate(dict(given), context=places)
+    try:  # as JSON, where strict means: nothing but what the schema says, "3" and true being no numbers
+        return stage.settings.model_validate_json(json.dumps(given), strict=True, context=places)
     except ValidationError as error:
         problems += [
             FieldProblem(".".join(["settings", *(str(part) for part in one["loc"])]), f"{one['msg']}.")

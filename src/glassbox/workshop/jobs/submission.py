@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from glassbox.errors import BadInput
 from glassbox.stages.interface import Stage, StageSettings
+from glassbox.workshop.bodies import Body
 from glassbox.workshop.database.tables import JobRow
 from glassbox.workshop.jobs.slots import Slots, Takes
 from glassbox.workspace import Artifact
@@ -22,20 +23,20 @@ LauncherName = Literal["local", "torchrun", "ray"]
 RETRIES = 5
 
 
-class Resources(BaseModel):
+class Resources(Body):
     """What a run takes; what is left out is taken from what its stage says it needs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     threads: int | None = Field(default=None, ge=1, le=4096, description="CPU threads of all its processes.")
     memory: int | None = Field(default=None, ge=1, le=2**50, description="Bytes of memory.")
     gpus: int | None = Field(default=None, ge=0, le=4096, description="GPUs.")
 
 
-class Schedule(BaseModel):
+class Schedule(Body):
     """When a run starts, where, and what it takes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     priority: int = Field(
         default=0, ge=-1000, le=1000, description="Higher goes first; among equals who waited longest."

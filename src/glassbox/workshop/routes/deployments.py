@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from glassbox.serving.protocol.health import Health
 from glassbox.workshop.access.guards import CurrentActor, allows
 from glassbox.workshop.access.seeing import Seen
+from glassbox.workshop.bodies import Body
 from glassbox.workshop.gateway.deployments import KIND, Deployment, Setup
 from glassbox.workshop.gateway.keeper import State
 from glassbox.workshop.gateway.target import Engine
@@ -27,12 +28,10 @@ ModelReference = Annotated[
 ]
 
 
-class NewDeployment(BaseModel):
+class NewDeployment(Body):
     """A model, and how its process runs."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"model": "quickstart", "name": "tutor", "rows": 16}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": "quickstart", "name": "tutor", "rows": 16}]})
 
     model: ModelReference
     name: str | None = Field(
@@ -50,14 +49,14 @@ class NewDeployment(BaseModel):
     )
 
 
-class NewVersion(BaseModel):
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"model": "quickstart:2"}]})
+class NewVersion(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": "quickstart:2"}]})
 
     model: ModelReference
 
 
-class Rollback(BaseModel):
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 1}]})
+class Rollback(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"version": 1}]})
 
     version: int | None = Field(None, ge=1, le=1_000_000_000, description="Left out: the one before.")
 

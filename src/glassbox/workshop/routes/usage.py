@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from glassbox.errors import BadInput
 from glassbox.workshop.access.guards import CurrentActor, allows
+from glassbox.workshop.bodies import Body
 from glassbox.workshop.gateway.quotas import EVERYONE, Limits
 from glassbox.workshop.gateway.usage import Used, requests, used
 from glassbox.workshop.problems import NotFound
@@ -82,9 +83,9 @@ class RequestFacts(BaseModel):
     first_token_seconds: float | None
 
 
-class LimitFacts(BaseModel):
+class LimitFacts(Body):
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"requests_per_minute": 60, "tokens_per_day": 1_000_000}]}
+        json_schema_extra={"examples": [{"requests_per_minute": 60, "tokens_per_day": 1_000_000}]}
     )
 
     requests_per_minute: int | None = Field(None, ge=0, le=1_000_000, description="Null: as many as they like.")
