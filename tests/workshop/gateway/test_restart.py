@@ -47,9 +47,11 @@ def processes_of(server: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 @pytest.mark.one_database
 def test_a_killed_workshop_leaves_no_process_and_the_next_one_serves_again(
-    own_workspace: Path, database_url: str | None, database: Database
+    own_workspace: Path, database_url: str | None, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    folder = own_workspace
+    folder, temporary = own_workspace, tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     model = make_tiny_model(Workspace(folder))
     Users(database).local()
     key, _ = ApiKeys(database).make(LOCAL_USER, "key", scope="models", tokens_per_day=10_000)
@@ -62,9 +64,11 @@ def test_a_killed_workshop_leaves_no_process_and_the_next_one_serves_again(
         until(lambda: requests(database, None, None, 10), "usage was written")
         children = processes_of(server)
         assert len(children) == 2
+        assert len(list(temporary.glob("glassbox-*"))) == 1
         server.send_signal(signal.SIGKILL)
         server.wait()
         until(lambda: not any(child.is_running() for child in children), "its model's process ended")
+        assert list(temporary.glob("glassbox-*")) == []
     with workshop(folder, database_url) as (server, address):
         client = openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0)
         answer = client.chat.completions.with_raw_response.create(model="tutor", messages=MESSAGES, max_tokens=8)

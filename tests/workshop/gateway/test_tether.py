@@ -17,9 +17,9 @@ from glassbox.workshop.gateway import tether
 _SLEEP = "import time; time.sleep(600)"
 
 
-def tethered(script: str, **options: object) -> subprocess.Popen[bytes]:
+def tethered(script: str, folder: Path = Path("nowhere"), **options: object) -> subprocess.Popen[bytes]:
     """A command on a tether, as the workshop starts it."""
-    command = [sys.executable, "-m", tether.MODULE, sys.executable, "-c", script]
+    command = [sys.executable, "-m", tether.MODULE, str(folder), sys.executable, "-c", script]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **options)  # pyright: ignore
 
 
@@ -46,13 +46,17 @@ def test_its_command_hears_that_it_shall_end():
     assert process.wait(PATIENCE) == 5
 
 
-def test_its_command_ends_when_the_workshop_lets_go(tmp_path: Path):
-    process = tethered(_SLEEP)
+def test_its_command_ends_and_their_folder_goes_when_the_workshop_lets_go(tmp_path: Path):
+    folder = tmp_path / "meeting"
+    folder.mkdir()
+    (folder / "port.json").write_text("{}")
+    process = tethered(_SLEEP, folder)
     child = child_of(process)
     assert process.stdin is not None
     process.stdin.close()
     process.wait(PATIENCE)
     until(lambda: not child.is_running(), "the command ended")
+    assert not folder.exists()
 
 
 @pytest.mark.slow
@@ -62,7 +66,7 @@ def test_a_command_that_hangs_is_killed_when_the_workshop_was_killed():
             sys.executable,
             "-c",
             "import subprocess, sys, time\n"
-            f"sys.argv = {[sys.executable, '-m', tether.MODULE, sys.executable, '-c', _SLEEP]!r}\n"
+            f"sys.argv = {[sys.executable, '-m', tether.MODULE, 'nowhere', sys.executable, '-c', _SLEEP]!r}\n"
             "child = subprocess.Popen(sys.argv, stdin=subprocess.PIPE, start_new_session=True)\n"
             "print(child.pid, flush=True); time.sleep(600)",
         ],

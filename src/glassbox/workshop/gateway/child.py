@@ -177,7 +177,10 @@ class Child:
             environment[commands.KEY_VARIABLES["vllm"]] = self.key
         environment["COLUMNS"] = str(_LONGEST_LINE)  # sentences for a person come whole
         return subprocess.Popen(
-            [sys.executable, "-m", tether.MODULE, *commands.command(target, workspace, self._port_file)],
+            [
+                *(sys.executable, "-m", tether.MODULE, self._folder.name),
+                *commands.command(target, workspace, self._port_file),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
