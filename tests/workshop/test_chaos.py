@@ -187,8 +187,9 @@ def check_chats(chats: list[Chats], server: Server, chance: random.Random) -> No
         chat.over.set()
         chat.join(LONGEST)
         assert not chat.is_alive(), "a request was never answered"
-    before = until(lambda: processes_of_models(server.workspace), "the model was served")
-    kill_one_of(before, chance)
+    until(functools.partial(chats[0].ask, QUESTIONS[0]), "the model answered")
+    before = processes_of_models(server.workspace)
+    assert kill_one_of(before, chance)
     for chat in chats:
         until(functools.partial(chat.ask, QUESTIONS[0]), "the model came back")
         assert chat.wrong == []
