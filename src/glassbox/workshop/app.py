@@ -139,7 +139,7 @@ def create_app(settings: WorkshopSettings) -> FastAPI:
     app.add_middleware(Sizes)
     app.add_middleware(Faults)
     app.add_middleware(Noting, workshop=workshop)
-    app.add_middleware(GZipMiddleware, minimum_size=2000)
+    app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)  # 9 takes five times as long, for 1 % less
     app.add_middleware(Doors, names=(*settings.names, settings.host))
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Measuring, metrics=workshop.metrics)
