@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,14 @@ def test_what_is_read_at_once_is_bounded(tmp_path: Path):
     lines = EventLines(path)
     lines.refresh()
     assert len(lines.read(0, 1000, most_bytes=1000)) == 10
+
+
+def test_lines_are_counted_once_however_many_look_at_the_same_moment(tmp_path: Path):
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"a line of some length\n" * 200_000)
+    lines = EventLines(path)
+    with ThreadPoolExecutor(8) as looking:
+        grown = list(looking.map(lambda _: lines.refresh(), range(8)))
+    assert grown.count(True) == 1
+    assert lines.count == 200_000
+    assert lines.read(199_999, 10) == [b"a line of some length"]

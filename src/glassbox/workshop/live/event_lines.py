@@ -8,6 +8,7 @@ A line is passed on as it is, but for one thing: an error may name a file, and w
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from glassbox.workspace.strict_json import to_json
@@ -23,12 +24,17 @@ class EventLines:
         """path: `runs/<run>/events.jsonl` in a workspace."""
         self._path = path
         self._workspace = to_json(str(path.parents[2])).strip('"').encode()
+        self._refreshing = threading.Lock()
         self.count = 0
         self._end = 0  # where the last whole line ends
         self._marks = [0]  # where line 0, 1000, 2000, … begins
 
     def refresh(self) -> bool:
         """Look at what was added. Was there anything?"""
+        with self._refreshing:  # whoever begins to watch looks at once: two looks must not count the same lines
+            return self._refresh()
+
+    def _refresh(self) -> bool:
         try:
             if self._path.stat().st_size <= self._end:
                 return False
