@@ -68,7 +68,7 @@ def test_an_empty_tensor_has_no_numbers_to_speak_of(tmp_path: Path):
 
 
 def test_bfloat16_and_integers_are_read(tmp_path: Path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from safetensors.torch import save_file as save_torch
 
     tensors = {"half": torch.tensor([0.5, -2.0], dtype=torch.bfloat16), "whole": torch.tensor([3, 4])}
@@ -79,7 +79,7 @@ def test_bfloat16_and_integers_are_read(tmp_path: Path):
 
 
 def test_a_number_format_that_numpy_lacks_is_refused(tmp_path: Path):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from safetensors.torch import save_file as save_torch
 
     save_torch({"a": torch.ones(2).to(torch.float8_e4m3fn)}, tmp_path / "f.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import webbrowser
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from glassbox.workshop.accounts.sessions import Sessions
     from glassbox.workshop.accounts.users import Users
     from glassbox.workshop.database import Database
+    from glassbox.workshop.state import Workshop
 
 DatabaseOption = Annotated[
     str | None,
@@ -68,7 +70,6 @@ def command(
     with making_what_stays():
         from glassbox.workshop.serve import serve
         from glassbox.workshop.settings import WorkshopSettings
-        from glassbox.workshop.state import Workshop
 
     settings = WorkshopSettings(
         workspace=default_folder() if workspace is None else workspace,
@@ -82,18 +83,20 @@ def command(
         **({} if threads is None else {"threads": threads}),
     )
 
-    def ready(workshop: Workshop, address: str) -> None:
-        way_in = address if people == "many" else _way_in(workshop.users, workshop.sessions, address)
-        console = standard_error()
-        console.print(f"The workshop of {workshop.workspace.folder} is open at")
-        typer.echo(way_in)
-        if people == "one":
-            console.print("This address lets one browser in, once. Another one: glassbox workshop-link.", style="dim")
-        console.print("Ctrl-C closes it; runs go on.", style="dim")
-        if open_browser:
-            webbrowser.open(way_in)
+    serve(settings, functools.partial(_welcome, open_browser=open_browser), log_level=log_level)
 
-    serve(settings, ready, log_level=log_level)
+
+def _welcome(workshop: Workshop, address: str, *, open_browser: bool) -> None:
+    alone = workshop.settings.people == "one"
+    way_in = _way_in(workshop.users, workshop.sessions, address) if alone else address
+    console = standard_error()
+    console.print(f"The workshop of {workshop.workspace.folder} is open at")
+    typer.echo(way_in)
+    if alone:
+        console.print("This address lets one browser in, once. Another one: glassbox workshop-link.", style="dim")
+    console.print("Ctrl-C closes it; runs go on.", style="dim")
+    if open_browser:
+        webbrowser.open(way_in)
 
 
 def link(

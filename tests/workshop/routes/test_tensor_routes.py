@@ -22,7 +22,7 @@ pytestmark = pytest.mark.one_database
 
 def save_checkpoint(run: Run, step: int, weights: dict[str, np.ndarray], loss: float | None = None) -> Path:
     """As training saves it."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from glassbox.training.checkpoints import Checkpoint, Checkpoints
 
     tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
