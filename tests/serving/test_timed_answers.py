@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
+from own_loop import run_async
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from glassbox.serving.timed_answers import TimedAnswers
@@ -28,7 +27,7 @@ def asked(app: ASGIApp, kind: str = "http") -> tuple[Told, list[Message]]:
         sent.append(message)
 
     try:
-        asyncio.run(timed({"type": kind}, receive, send))
+        run_async(timed({"type": kind}, receive, send))
     except RuntimeError as error:
         sent.append({"type": str(error)})
     return timed, sent

@@ -150,7 +150,7 @@ def test_a_stage_that_made_everything_before_it_could_stop_is_finished(rehearse,
 
 
 def test_control_c_asks_and_twice_stops_at_once(rehearse, workspace):
-    said = []
+    said, before = [], signal.getsignal(signal.SIGINT)
     stop = StopRequest(lambda: said.append("heard"))
     threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     outcome = execute(rehearse, settings_of(rehearse, steps=1000, pause=0.05), workspace, {}, stop=stop)
@@ -162,7 +162,7 @@ def test_control_c_asks_and_twice_stops_at_once(rehearse, workspace):
     with pytest.raises(KeyboardInterrupt):
         execute(rehearse, settings_of(rehearse, steps=1000, pause=10), workspace, {})
     assert {entry.state for entry in workspace.runs.list()} == {"interrupted"}
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_cancelled_run_is_over_for_good(rehearse, workspace):
