@@ -214,7 +214,8 @@ def assert_same_step(engine: Any, spec: ModelSpec, batch: Batch, seed: int) -> N
     assert list(gradients) == list(their_gradients) == list(weight_shapes(spec))
     largest = max(float(gradient.abs().max()) for gradient in their_gradients.values())
     for name, gradient in their_gradients.items():
-        assert_agree(gradients[name], gradient, f"gradient of {name}", floor=1e-5 * max(1.0, largest))
+        # A norm of a nearly constant vector makes rounding some hundred times as large, in gradients of zero too.
+        assert_agree(gradients[name], gradient, f"gradient of {name}", floor=1e-3 * max(1.0, largest))
 
 
 def assert_same_training(engine: Any, optimizer: Any, name: str, spec: ModelSpec, batch: Batch, seed: int) -> None:
