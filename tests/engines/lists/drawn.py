@@ -7,15 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from hypothesis import assume
 from hypothesis import strategies as st
 
 from glassbox.engines import tensors
 from glassbox.engines.tensors import optimizer as tensors_optimizer
 from glassbox.spec import Experts, ModelSpec, RotaryScaling, weight_shapes
 from glassbox.spec.model import GATED_ACTIVATIONS
-
-STEEPEST = 1e3  # of a gradient, in training that is compared; nearly all drawn models stay below
 
 Rows = list[list[int]]
 
@@ -65,6 +62,12 @@ def specs(
         "logit_scale": draw(st.sampled_from([1.0, 0.5])),
         "logit_softcap": draw(st.sampled_from([None, 3.0])),
     }
+    # Two kinds of model multiply rounding by any number, so that no two engines could agree. A norm over two nearly
+    # equal numbers divides by almost nothing: its epsilon is larger. Without a norm, squares are squared in each layer.
+    if norm in ("layer", "group") and fields["width"] == 2 * fields["norm_groups"]:
+        fields["norm_epsilon"] = 0.1
+    if norm == "none" and fields["activation"] == "relu_squared":
+        fields |= {"layers": 1, "encoder_layers": min(1, fields["encoder_layers"]), "embedding_scale": 1.0}
     if fields["positions"] == "relative":
         fields |= {"relative_buckets": 4, "relative_distance": 5}
     if fields["positions"] == "rotary" and fields["head_width"] == 4:
@@ -214,8 +217,7 @@ def assert_same_step(engine: Any, spec: ModelSpec, batch: Batch, seed: int) -> N
     assert list(gradients) == list(their_gradients) == list(weight_shapes(spec))
     largest = max(float(gradient.abs().max()) for gradient in their_gradients.values())
     for name, gradient in their_gradients.items():
-        # A norm of a nearly constant vector makes rounding some hundred times as large, in gradients of zero too.
-        assert_agree(gradients[name], gradient, f"gradient of {name}", floor=1e-3 * max(1.0, largest))
+        assert_agree(gradients[name], gradient, f"gradient of {name}", floor=1e-5 * max(1.0, largest))
 
 
 def assert_same_training(engine: Any, optimizer: Any, name: str, spec: ModelSpec, batch: Batch, seed: int) -> None:
@@ -223,9 +225,6 @@ def assert_same_training(engine: Any, optimizer: Any, name: str, spec: ModelSpec
 
     Adam's epsilon is 1e-6 on both sides: a gradient that is zero by mathematics is 1e-16 of rounding in each engine,
     other digits in each, and Adam divides it by epsilon. With 1e-8 that noise alone comes to 1e-9 of a weight.
-
-    Another model is drawn for one whose gradients are steeper than `STEEPEST`: noise is as much larger, and plain
-    gradient descent flings the weights so far that no two ways of rounding end at the same place.
     """
     options = {} if name == "sgd" else {"epsilon": 1e-6}
     weights = weights_of(spec, seed)
@@ -239,7 +238,6 @@ def assert_same_training(engine: Any, optimizer: Any, name: str, spec: ModelSpec
             their_optimizer,
             **batch.read(torch.tensor, with_present=False),
         )
-        assume(all(gradient.abs().max() < STEEPEST for gradient in theirs.gradients().values()))
         loss = ours.train_step(batch.tokens, batch.targets, our_optimizer, **batch.read(list, with_present=False))
         assert_agree(loss, expected, f"loss {step}", floor=1.0)
     for name, weight in theirs.weights().items():
