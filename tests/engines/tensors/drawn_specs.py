@@ -44,10 +44,14 @@ def specs(draw: st.DrawFn, kinds: tuple[str, ...] = ("decoder", "encoder")) -> M
         "tied_embeddings": draw(st.booleans()),
         "output_bias": draw(st.booleans()),
         "logit_scale": draw(st.sampled_from([1.0, 0.5])),
-        "logit_softcap": draw(st.sampled_from([None, 2.0])),
         "initial_std": 0.4,
         "initialization": "normal",
     }
+    # Far beyond its bound a soft cap answers the bound itself, whatever was read: logits tell no two inputs apart, and
+    # slopes are zero. Only a norm right before the output keeps what it caps near one; without it, numbers grow from
+    # layer to layer.
+    if norm != "none" and fields["final_norm"]:
+        fields["logit_softcap"] = draw(st.sampled_from([None, 2.0]))
     if positions == "relative":
         fields |= {"relative_buckets": 4, "relative_distance": 5}
     if positions == "rotary":

@@ -58,10 +58,9 @@ def test_a_decoder_does_not_see_what_comes_later(spec: ModelSpec, changed: int) 
     model, tokens = model_of(spec), tokens_of(spec, 2, 12)
     other = tokens.clone()
     other[:, changed:] = (other[:, changed:] + 1) % spec.vocabulary_size
-    (before, seen), (after, seen_then) = model(tokens, keep="*"), model(other, keep="*")
+    before, after = model(tokens)[0], model(other)[0]
     assert_near(before[:, :changed], after[:, :changed])
-    # The change is there, even where a norm over very few numbers leaves nothing of it in the logits.
-    assert any(not torch.equal(value, seen_then.values[name]) for name, value in seen.values.items())
+    assert not torch.allclose(before[:, changed], after[:, changed])
 
 
 @given(specs(kinds=("encoder",)).filter(lambda spec: spec.window is None))
