@@ -74,11 +74,15 @@ def differences_of(found: Patching) -> torch.Tensor:
 
 @given(
     spec=specs(kinds=("decoder",)),
-    value=st.sampled_from(["residual", "attention.output", "attention.values", "feedforward.output"]),
+    value=st.sampled_from(
+        ["residual", "attention_norm.output", "feedforward.output"]
+        + [f"attention.{value}" for value in ("queries", "keys", "values", "mixed", "output")]
+    ),
     at_once=st.sampled_from([1, 4, 1000]),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_patches_side_by_side_are_those_one_after_the_other(spec: ModelSpec, value: str, at_once: int):
+    assume(spec.norm != "none" or value != "attention_norm.output")
     model, clean = model_of(spec), tokens_of(spec, 1, LENGTH, seed=1)
     corrupted = (clean + 1) % spec.vocabulary_size
     right, wrong = (model.forward(tokens)[0][0, -1].detach() for tokens in (clean, corrupted))

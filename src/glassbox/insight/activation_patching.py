@@ -5,25 +5,30 @@ clean answer comes back is the effect of that place (Meng et al. 2022, "Locating
 GPT", §2.1). It is measured by the difference of two logits, which Zhang & Nanda (2024, "Towards Best Practices of
 Activation Patching") found least misleading: 0 is the corrupted run, 1 the clean one; parts can also work against
 the answer (below 0) or for more than there was (above 1).
+
+All passes are those of the corrupted text up to the patched value, so that only what comes behind it is computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 
 import torch
 from torch import Tensor
 
 from glassbox.engines.tensors import Transformer
-from glassbox.engines.tensors.cache import Cache
 from glassbox.engines.values import value_shapes
 from glassbox.errors import BadInput
-from glassbox.insight.interventions import Change, check_changeable, run_changed
+from glassbox.insight.branches import Trunk, grow
+from glassbox.insight.interventions import Change, check_changeable
 from glassbox.insight.trace import Recording
 
 MOST_AT_ONCE = 2**20  # numbers within a feed-forward network that one pass holds
-LAST = slice(-1, None)  # the token whose logits answer
+READ_BY_OTHERS = ("attention_norm.output", "attention.keys", "attention.values")  # than the token where they stand
 
 
 @dataclass(frozen=True)
@@ -59,22 +64,10 @@ def patch_activations(
     Raises BadInput for a model that isn't a decoder, for texts of different lengths, for a value that can't be patched,
     and where the two runs' answers don't differ, so that there is nothing to explain.
     """
-    if model.spec.kind != "decoder":
-        raise BadInput(f"Texts are continued by decoders, and this is an {model.spec.kind}.", "Choose a decoder.")
-    if clean.shape != corrupted.shape or len(clean) != 1:
-        raise BadInput(
-            f"The texts have {clean.shape[1]} and {corrupted.shape[1]} tokens, and places can only be compared if "
-            "they have the same number.",
-            "Change words so that both texts have as many tokens (`glassbox tokenizer inspect` shows them).",
-        )
-    names = [f"blocks.{layer}.{value}" for layer in range(model.spec.layers)]
-    names = [name for name in names if name in value_shapes(model.spec, 1, 1)] or names[:1]
-    for name in names:
-        check_changeable(model, name)
-    held, length = Recording(names), clean.shape[1]
-    cache = Cache(model.spec, 2, length, like=model.embedding.tokens)
-    x = model.hidden(torch.cat((clean, corrupted)), cache=cache, keep=held)
-    last = model.logits(x[:, -1])  # (2, vocabulary)
+    names = _check(model, clean, corrupted, value)
+    held, length = Recording(names.values()), clean.shape[1]
+    both = grow(model, torch.cat((clean, corrupted)), held)
+    last = model.logits(model.final_norm(both.streams[-1][:, -1]))  # (2, vocabulary)
     answer = int(last[0].argmax()) if answer is None else answer
     foil = int(last[1].argmax()) if foil is None else foil
     right, wrong = (float(difference) for difference in last[:, answer] - last[:, foil])
@@ -83,39 +76,86 @@ def patch_activations(
             "Both texts are answered alike, so there is no difference to explain.",
             "Choose texts that the model continues differently, or name an answer and a foil.",
         )
-    patches = [(name, place) for place in range(length) for name in names]
+    trunk = Trunk(model, corrupted, [stream[1:] for stream in both.streams], both.read[:, :, 1:])
+    patched = [_patched(trunk, layer, value, held.values[name][:1]) for layer, name in names.items()]
+    patches = [(row, place) for place in range(length) for row in range(len(patched))]
     at_once = max(1, MOST_AT_ONCE // (length * model.spec.hidden_width))
-    found: list[Tensor] = []
+    effects = last.new_empty(len(patched), length)
     for first in range(0, len(patches), at_once):
-        logits = _answers(model, corrupted, cache.store[:, :, 1:], held.values, patches[first : first + at_once])
-        found.append(logits[:, answer] - logits[:, foil])
-    effects = torch.cat(found).view(length, len(names)).T  # (names, length)
-    return Patching(names, (effects - wrong) / (right - wrong), answer, foil, right, wrong)
+        some = sorted(patches[first : first + at_once])
+        logits = _answers(trunk, patched, some)
+        rows, places = zip(*some, strict=True)
+        effects[rows, places] = (logits[:, answer] - logits[:, foil] - wrong) / (right - wrong)
+    return Patching([*names.values()], effects, answer, foil, right, wrong)
 
 
-def _answers(
-    model: Transformer, tokens: Tensor, read: Tensor, clean: Mapping[str, Tensor], patches: Sequence[tuple[str, int]]
-) -> Tensor:
-    """The last token's logits, (patches, vocabulary), of a row for each patch.
+def _check(model: Transformer, clean: Tensor, corrupted: Tensor, value: str) -> dict[int, str]:
+    """Layer -> the name of its value, of the layers that have one. Raises BadInput as `patch_activations` does."""
+    if model.spec.kind != "decoder":
+        raise BadInput(f"Texts are continued by decoders, and this is an {model.spec.kind}.", "Choose a decoder.")
+    if clean.shape != corrupted.shape or len(clean) != 1:
+        raise BadInput(
+            f"The texts have {clean.shape[1]} and {corrupted.shape[1]} tokens, and places can only be compared if "
+            "they have the same number.",
+            "Change words so that both texts have as many tokens (`glassbox tokenizer inspect` shows them).",
+        )
+    names = {layer: f"blocks.{layer}.{value}" for layer in range(model.spec.layers)}
+    known = value_shapes(model.spec, 1, 1)
+    names = {layer: name for layer, name in names.items() if name in known} or {0: names[0]}
+    for name in names.values():
+        check_changeable(model, name)
+    return names
 
-    A patch changes nothing at the places before it. So what a cache holds of those, `read`, isn't computed again: all
-    rows begin at the first place that is patched.
+
+@dataclass(frozen=True)
+class _Patched:
+    """How passes in which a layer's value is patched leave that of the corrupted text.
+
+    leaves: the block before which they do. clean: what stands in the clean text, (length, width) or (heads, length,
+    head_width). name: of the value on their way in which that is written; None where it is what enters the block.
+    """
+
+    leaves: int
+    clean: Tensor
+    name: str | None
+
+
+def _patched(trunk: Trunk, layer: int, value: str, clean: Tensor) -> _Patched:
+    """clean: the value of the clean text, (1, length, width) or (1, heads, length, head_width).
+
+    Most values change nothing in their block but what it hands on at their own place. So one run of the block, with the
+    clean value everywhere, tells what that is at each place, and the passes leave behind the block. Those that other
+    tokens read change these too, and the passes leave before the block.
+    """
+    name = f"blocks.{layer}.{value}"
+    if value in READ_BY_OTHERS and (value, trunk.model.spec.norm_placement) != ("attention_norm.output", "post"):
+        return _Patched(layer, clean[0], name)
+    handed_on = clean if value == "residual" else trunk.through(layer, {name: lambda held: held.copy_(clean)})
+    return _Patched(layer + 1, handed_on[0], None)
+
+
+def _answers(trunk: Trunk, patched: Sequence[_Patched], patches: Sequence[tuple[int, int]]) -> Tensor:
+    """The last token's logits, (patches, vocabulary), of a pass for each pair (index into patched, place), in order.
+
+    A patch changes nothing at the places before it: all passes begin at the first place that is patched.
     """
     start = min(place for _, place in patches)
-    rows = len(patches)
-    cache = Cache.over(read.repeat(1, 1, rows, 1, 1, 1), start, None)
+    leaving: dict[int, Tensor] = {}
     changes: dict[str, Change] = {}
-    for name in dict.fromkeys(name for name, _ in patches):
-        chosen = [(row, place - start) for row, (patched, place) in enumerate(patches) if patched == name]
-        changes[name] = _patch(clean[name][0, ..., start:, :], chosen)
-    return run_changed(model, tokens[:, start:].expand(rows, -1), changes, cache=cache, positions=LAST)[:, 0]
+    left = 0
+    for index, chosen in groupby(patches, key=itemgetter(0)):
+        one, places = patched[index], torch.tensor([place - start for _, place in chosen])
+        rows = torch.arange(len(places))
+        stream = trunk.streams[one.leaves][:, start:].repeat(len(places), 1, 1)  # (places, length - start, width)
+        if one.name is None:
+            _write(one.clean[..., start:, :], rows, places, stream)
+        else:
+            changes[one.name] = partial(_write, one.clean[..., start:, :], left + rows, places)
+        leaving[one.leaves] = stream
+        left += len(places)
+    return trunk.logits(leaving, changes, start=start, last_only=True)[:, 0]
 
 
-def _patch(clean: Tensor, chosen: Sequence[tuple[int, int]]) -> Change:
-    """Rows get what stands in the clean text at a place: clean, (length, width) or (heads, length, width)."""
-    rows, places = [row for row, _ in chosen], [place for _, place in chosen]
-
-    def change(value: Tensor) -> None:
-        value[rows, ..., places, :] = clean[..., places, :].movedim(-2, 0)
-
-    return change
+def _write(clean: Tensor, rows: Tensor, places: Tensor, value: Tensor) -> None:
+    """Each of these rows gets what stands in the clean text at its place: (length, width) or (heads, length, width)."""
+    value[rows, ..., places, :] = clean[..., places, :].movedim(-2, 0)

@@ -46,7 +46,7 @@ def run_changed(
     """
     for name in changes:
         check_changeable(model, name)
-    return run(model, tokens, _Changing(changes), source, cache=cache, positions=positions)
+    return run(model, tokens, Changing(changes), source, cache=cache, positions=positions)
 
 
 def check_changeable(model: Transformer, name: str) -> None:
@@ -59,7 +59,9 @@ def check_changeable(model: Transformer, name: str) -> None:
         )
 
 
-class _Changing(Keep):
+class Changing(Keep):
+    """Lets each named value be changed when it is offered."""
+
     def __init__(self, changes: Mapping[str, Change], prefix: str = "") -> None:
         super().__init__(frozenset(), {}, prefix)
         self._changes = changes
@@ -69,5 +71,5 @@ class _Changing(Keep):
         if change is not None:
             change(value)
 
-    def under(self, name: str) -> _Changing:
-        return _Changing(self._changes, f"{self._prefix}{name}.")
+    def under(self, name: str) -> Changing:
+        return Changing(self._changes, f"{self._prefix}{name}.")

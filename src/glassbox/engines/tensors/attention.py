@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,6 +31,7 @@ class Surroundings:
     present: (batch, length), which tokens are no padding; None when all are there.
     balances: gets the load-balancing loss of each layer with experts; None when nobody asks.
     source: what the encoder has read, for cross-attention.
+    last_only: nobody reads a block's stream but the last token's, (batch, 1, width); see `of_last_token`.
     """
 
     tokens: Tensor
@@ -42,6 +43,16 @@ class Surroundings:
     present: Tensor | None
     balances: list[Tensor] | None
     source: Source | None
+    last_only: bool = False
+
+    def of_last_token(self) -> Surroundings:
+        """The same for a last block of which only the last token's stream is wanted: it looks at all that are there.
+
+        The others give their keys and values, and nothing more is computed of them.
+        """
+        bias = None if self.bias is None else self.bias[..., -1:, :]
+        present = None if self.present is None else self.present[:, -1:]
+        return replace(self, bias=bias, causal=False, present=present, last_only=True)
 
 
 class Attention(nn.Module):
@@ -70,8 +81,10 @@ class Attention(nn.Module):
             )
 
     def forward(self, x: Tensor, around: Surroundings, keep: Keep) -> Tensor:
-        """(batch, length, width) -> the same."""
+        """(batch, length, width) -> the same, or (batch, 1, width) of the last tokens."""
         queries, keys, values = self._project(x, around, keep)
+        if around.last_only:
+            queries = queries[:, :, -1:]
         if around.cache is not None:
             keys, values = around.cache.extend(self.layer, keys, values)
         mixed = F.scaled_dot_product_attention(

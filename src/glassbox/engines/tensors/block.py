@@ -43,12 +43,14 @@ class Block(nn.Module):
                 self.cross_attention_output_norm = norm(spec)
 
     def forward(self, x: Tensor, around: Surroundings, keep: Keep) -> Tensor:
-        """(batch, length, width) -> the same."""
+        """(batch, length, width) -> the same, or (batch, 1, width) of the last tokens."""
+        attended = self._attention(x, around, keep)
+        if around.last_only:
+            x = x[:, -1:]
         if self.parallel:
-            attended = self._attention(x, around, keep)
             x = x + attended + self._feedforward(x, around, keep)
         else:
-            x = x + self._attention(x, around, keep)
+            x = x + attended
             keep("attention_residual", x)
             if self.placement == "post":
                 x = self.attention_norm(x, keep.under("attention_norm"))

@@ -52,6 +52,30 @@ class Stack(nn.Module):
         source:   what the encoder has read, for the decoder of an encoder-decoder.
         balances: gets the load-balancing loss of each layer with experts.
         """
+        x, around = self.enter(
+            tokens, types=types, present=present, source=source, cache=cache, keep=keep, balances=balances
+        )
+        for layer in range(self.spec.layers):
+            x = self.through(layer, x, around, keep)
+        if cache is not None:
+            cache.length += tokens.shape[1]
+        return self.final_norm(x, keep.under("final_norm"))
+
+    def enter(
+        self,
+        tokens: Tensor,
+        *,
+        types: Tensor | None = None,
+        present: Tensor | None = None,
+        source: Source | None = None,
+        cache: Cache | None = None,
+        keep: Keep = NOTHING,
+        balances: list[Tensor] | None = None,
+    ) -> tuple[Tensor, Surroundings]:
+        """What stands before the blocks: the stream that enters the first, (batch, length, width), and what all share.
+
+        The arguments are those of `read`.
+        """
         start = 0 if cache is None else cache.length
         end = start + tokens.shape[1]
         self._check_room(end, cache)
@@ -71,7 +95,7 @@ class Stack(nn.Module):
         causal = bias is None and self.spec.causal
         if end == start + 1:  # one token has nothing ahead of it; a branch, because compiled lengths are symbols
             causal = False
-        around = Surroundings(
+        return x, Surroundings(
             tokens=tokens,
             rotary=self._rotary(start, end, positions, x),
             bias=bias,
@@ -82,15 +106,13 @@ class Stack(nn.Module):
             balances=balances,
             source=source,
         )
-        for layer, block in enumerate(self.blocks):
-            kept = keep.under(f"blocks.{layer}")
-            if self.checkpointing and torch.is_grad_enabled():
-                x = checkpoint(block, x, around, kept, use_reentrant=False)
-            else:
-                x = block(x, around, kept)
-        if cache is not None:
-            cache.length = end
-        return self.final_norm(x, keep.under("final_norm"))
+
+    def through(self, layer: int, x: Tensor, around: Surroundings, keep: Keep = NOTHING) -> Tensor:
+        """The stream behind a block: (batch, length, width) -> the same, or (batch, 1, width) of the last tokens."""
+        block, kept = self.blocks[layer], keep.under(f"blocks.{layer}")
+        if self.checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, x, around, kept, use_reentrant=False)
+        return block(x, around, kept)
 
     def _rotary(self, start: int, end: int, positions: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor] | None:
         if self.spec.positions != "rotary":
