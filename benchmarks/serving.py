@@ -5,7 +5,7 @@
 "together": 16 requests with prompts of one length that come at the same moment, against `Decoder.tokens` with a batch
 of 16. They take turns (A B A B), and the least time of each counts, because whatever else the machine does only adds
 to it. For the same reason the time of a step is that of the fastest tenth: on a busy machine that ratio is steadier.
-The engine's loop gives ids and nothing else, the batcher text too.
+Both give ids and nothing else: text is made by whoever sends it.
 "coming and going": 16 clients, each of whom asks again when its answer has ended, with prompts and answers of
 different lengths.
 "first token": how long a short prompt waits for its first token beside 15 that are being answered.
@@ -28,8 +28,9 @@ from dataclasses import dataclass
 import torch
 
 from glassbox.engines.tensors import Transformer
-from glassbox.generation import Decoder, Decoding, Piece
-from glassbox.serving.batching import ContinuousBatcher, Failure
+from glassbox.generation import Decoder, Decoding
+from glassbox.serving.batching import ContinuousBatcher
+from glassbox.serving.requests import Request
 from glassbox.spec import ModelSpec, count_parameters
 from glassbox.tokenizers.characters import CharacterTokenizer
 from glassbox.training.recipe import recommend
@@ -60,35 +61,31 @@ def cases() -> list[Case]:
 
 
 class Listener:
-    """Takes pieces in, and says when all of its answers have ended."""
+    """Waits until answers have ended, and for the first of them notes when each token came."""
 
-    def __init__(self, answers: int) -> None:
-        self.ids: list[list[int]] = [[] for _ in range(answers)]
-        self.times: list[list[float]] = [[] for _ in range(answers)]
-        self._failure: Failure | None = None
-        self._left = answers
-        self._ended = threading.Event()
+    def __init__(self, requests: list[Request]) -> None:
+        self.requests = requests
+        self.times: list[float] = []
+        self._ended = threading.Semaphore(0)
+        for request in requests:
+            request.on_end = self._ended.release
+        requests[0].on_token = self._note
 
-    def of(self, answer: int) -> Callable[[Piece | Failure], None]:
-        def deliver(piece: Piece | Failure) -> None:
-            if isinstance(piece, Failure):
-                self._failure = piece
-                self._ended.set()
-                return
-            self.ids[answer].append(piece.id)
-            self.times[answer].append(time.perf_counter())
-            if piece.finish:
-                self._left -= 1
-                if not self._left:
-                    self._ended.set()
-
-        return deliver
+    @property
+    def ids(self) -> list[list[int]]:
+        return [request.ids[request.prompt :] for request in self.requests]
 
     def wait(self) -> None:
-        if not self._ended.wait(300):
-            raise SystemExit("the batcher gave no answer for five minutes")
-        if self._failure is not None:
-            raise SystemExit(f"the batcher failed: {self._failure.problem}")
+        for _ in self.requests:
+            if not self._ended.acquire(timeout=300):
+                raise SystemExit("the batcher gave no answer for five minutes")
+        for request in self.requests:
+            if request.failure is not None:
+                raise SystemExit(f"the batcher failed: {request.failure.problem}")
+
+    def _note(self) -> None:
+        self.times.append(time.perf_counter())
+        self.requests[0].on_token = self._note
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -108,7 +105,7 @@ def together(case: Case, temperature: float, tokens: int, rounds: int) -> None:
     engine: list[list[int]] = []
     engine_steps: list[float] = []
     batcher_steps: list[float] = []
-    heard = Listener(0)
+    heard: Listener | None = None
 
     def ask_engine() -> None:
         nonlocal engine
@@ -122,11 +119,10 @@ def together(case: Case, temperature: float, tokens: int, rounds: int) -> None:
 
     def ask_batcher() -> None:
         nonlocal heard
-        heard = Listener(ROWS)
-        for row, prompt in enumerate(prompts):
-            batcher.submit(prompt, decoding, heard.of(row), row=row)
+        tickets = [batcher.submit(prompt, decoding, row=row) for row, prompt in enumerate(prompts)]
+        heard = Listener([ticket.request for ticket in tickets])
         heard.wait()
-        batcher_steps.extend(later - earlier for earlier, later in itertools.pairwise(heard.times[0]))
+        batcher_steps.extend(later - earlier for earlier, later in itertools.pairwise(heard.times))
 
     with ContinuousBatcher(case.model, case.tokenizer, rows=ROWS) as batcher:
         for work in (ask_engine, ask_batcher):
@@ -137,7 +133,7 @@ def together(case: Case, temperature: float, tokens: int, rounds: int) -> None:
     print(
         f"{case.name}, together, temperature {temperature:g}: {ROWS * tokens / batcher_seconds:7,.0f} tokens/s, engine "
         f"{ROWS * tokens / engine_seconds:7,.0f}: {engine_seconds / batcher_seconds:4.2f} (promised "
-        f"{PROMISED_THROUGHPUT}), tokens {'equal' if engine == heard.ids else 'DIFFER'}; a step "
+        f"{PROMISED_THROUGHPUT}), tokens {'equal' if heard and engine == heard.ids else 'DIFFER'}; a step "
         f"{batcher_step * 1e6:,.0f} us, engine {engine_step * 1e6:,.0f}: {engine_step / batcher_step:.2f}",
         flush=True,
     )
@@ -145,19 +141,16 @@ def together(case: Case, temperature: float, tokens: int, rounds: int) -> None:
 
 def coming_and_going(case: Case, duration: float) -> None:
     dice, context = random.Random(2), case.model.spec.context
-    clients = threading.Semaphore(ROWS)
+    running: list[Request] = []
     with ContinuousBatcher(case.model, case.tokenizer, rows=ROWS) as batcher:
         deadline, before = time.perf_counter() + duration, batcher.snapshot()
         while time.perf_counter() < deadline:
-            clients.acquire()
-            prompt = prompts_of(case, [dice.randrange(4, context // 2)], dice.randrange(1 << 30))[0]
-            decoding = Decoding(max_tokens=dice.randrange(8, context // 2), seed=dice.randrange(1 << 30))
-
-            def deliver(piece: Piece | Failure) -> None:
-                if isinstance(piece, Failure) or piece.finish:
-                    clients.release()
-
-            batcher.submit(prompt, decoding, deliver)
+            running = [request for request in running if not request.ended]
+            while len(running) < ROWS:
+                prompt = prompts_of(case, [dice.randrange(4, context // 2)], dice.randrange(1 << 30))[0]
+                decoding = Decoding(max_tokens=dice.randrange(8, context // 2), seed=dice.randrange(1 << 30))
+                running.append(batcher.submit(prompt, decoding).request)
+            time.sleep(5e-4)
         after = batcher.snapshot()
     written, read, steps = (getattr(after, name) - getattr(before, name) for name in ("written", "read", "steps"))
     print(
@@ -173,12 +166,13 @@ def first_token(case: Case, rounds: int) -> None:
     endless = Decoding(max_tokens=10_000_000, at_limit="slide")
     with ContinuousBatcher(case.model, case.tokenizer, rows=ROWS) as batcher:
         for row, prompt in enumerate(prompts_of(case, list(range(20, 20 + ROWS - 1)))):
-            batcher.submit(prompt, endless, lambda _: None, row=row)
+            batcher.submit(prompt, endless, row=row)
         for prompt in prompts_of(case, [PROMPT] * (10 * rounds + 3), seed=3):
-            heard, start = Listener(1), time.perf_counter()
-            batcher.submit(prompt, Decoding(max_tokens=1), heard.of(0))
-            heard.wait()
-            waits.append(heard.times[0][0] - start)
+            start = time.monotonic()
+            request = batcher.submit(prompt, Decoding(max_tokens=1)).request
+            while request.first is None:
+                time.sleep(1e-4)
+            waits.append(request.first - start)
             time.sleep(0.005)
     waits = sorted(waits[3:])
     print(

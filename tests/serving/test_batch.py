@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
@@ -14,13 +14,15 @@ import torch
 from drawn_specs import model_of, specs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listening import Listener, ids_of, text_of
 
 from glassbox.engines.tensors import Transformer
 from glassbox.engines.tensors.step import Step
-from glassbox.generation import Answer, Decoder, Decoding, Piece, completion
+from glassbox.generation import Decoder, Decoding, Ending
 from glassbox.serving import prefixes, slots
 from glassbox.serving.batch import Batch
 from glassbox.serving.requests import Failure, Request
+from glassbox.serving.transcript import Part
 from glassbox.spec import ModelSpec
 from glassbox.tokenizers.characters import CharacterTokenizer
 
@@ -31,31 +33,37 @@ SPEC = ModelSpec(vocabulary_size=13, context=48, width=16, layers=2, heads=4, in
 
 @dataclass
 class Asked:
-    """A request, and what came back. patience: pieces after which nobody listens any more."""
+    """A request, and what came back. patience: tokens after which nobody listens any more."""
 
     text: str
     decoding: Decoding
     patience: int | None = None
-    heard: list[Piece | Failure] = field(default_factory=list)
+    listener: Listener | None = None
 
     def request(self, decoder: Decoder) -> Request:
         ids = decoder.encode(self.text, self.decoding)
-        answer = Answer(0, len(ids), self.decoding, TOKENIZER, decoder.model.spec.context)
-        self._request = Request(ids, len(ids), 0, self.decoding, answer, self._hear)
-        return self._request
+        ending = Ending(len(ids), self.decoding, TOKENIZER, decoder.model.spec.context)
+        request = Request(ids, len(ids), 0, self.decoding, ending)
+        self.listener = Listener(request, TOKENIZER, self._hear)
+        return request
 
-    def _hear(self, piece: Piece | Failure) -> None:
-        self.heard.append(piece)
+    def _hear(self, _: Part | Failure) -> None:
         if len(self.heard) == self.patience:
             self.cancel()
 
     def cancel(self) -> None:
-        self._request.cancelled = True
+        assert self.listener is not None, "nothing was asked"
+        self.listener.request.cancelled = True
 
     @property
-    def pieces(self) -> list[Piece]:
-        assert not any(isinstance(piece, Failure) for piece in self.heard), self.heard
-        return [piece for piece in self.heard if isinstance(piece, Piece)]
+    def heard(self) -> list[Part | Failure]:
+        """A part for each token."""
+        return [] if self.listener is None else self.listener.heard
+
+    @property
+    def parts(self) -> list[Part]:
+        assert self.listener is not None, "nothing was asked"
+        return self.listener.parts
 
     @property
     def failure(self) -> Failure:
@@ -96,19 +104,17 @@ def assert_as_alone(decoder: Decoder, asked: Asked) -> None:
     """Of a request that was cancelled: as far as it came."""
     alone = decoder.complete([asked.text], asked.decoding)[0]
     count = len(alone.ids) if asked.patience is None else min(asked.patience, len(alone.ids))
-    pieces = asked.pieces
-    assert tuple(piece.id for piece in pieces) == alone.ids[:count]
+    assert ids_of(asked.parts) == alone.ids[:count]
     if count == len(alone.ids):
-        answer = completion(asked.text, pieces)
-        assert (answer.text, answer.finish) == (alone.text, alone.finish)
-    for piece, expected in zip(pieces, alone.likelihoods or [None] * count, strict=False):
-        if expected is None:
-            assert piece.likelihood is None
-        else:
-            assert piece.likelihood is not None
-            assert piece.likelihood.log_probability == pytest.approx(expected.log_probability, abs=1e-5)
-            values = [value for _, value in piece.likelihood.alternatives]
-            assert values == pytest.approx([value for _, value in expected.alternatives], abs=1e-5)
+        assert (text_of(asked.parts), asked.parts[-1].finish) == (alone.text, alone.finish)
+    told = [likelihood for part in asked.parts for likelihood in part.likelihoods]
+    expected = (alone.likelihoods or ())[:count]
+    assert [each.log_probability for each in told] == pytest.approx(
+        [each.log_probability for each in expected], abs=1e-5
+    )
+    for each, other in zip(told, expected, strict=True):
+        values = [value for _, value in each.alternatives]
+        assert values == pytest.approx([value for _, value in other.alternatives], abs=1e-5)
 
 
 @st.composite
@@ -188,7 +194,7 @@ def test_several_answers_to_one_prompt_are_the_rows_of_a_batch(decoder: Decoder)
     batch.admit(requests)
     while batch.busy:
         batch.round()
-    answers = [tuple(piece.id for piece in each.pieces) for each in asked]
+    answers = [ids_of(each.parts) for each in asked]
     assert answers == [each.ids for each in expected]
     assert answers[0] != answers[1]
 
@@ -259,13 +265,13 @@ def test_what_was_said_before_is_not_read_again(decoder: Decoder) -> None:
     assert (batch.counts.read, batch.counts.reused) == (23, 0)
     second = Asked("", Decoding(max_tokens=6, seed=1))
     request = second.request(decoder)
-    request.ids = [*TOKENIZER.encode(first.text), *(piece.id for piece in first.pieces), 1, 2, 3]
+    request.ids = [*TOKENIZER.encode(first.text), *ids_of(first.parts), 1, 2, 3]
     request.prompt = len(request.ids)
     expected = [step.ids[0] for step in decoder.tokens([request.ids], second.decoding)]
     batch.admit([request])
     while batch.busy:
         batch.round()
-    assert [piece.id for piece in second.pieces] == expected
+    assert list(ids_of(second.parts)) == expected
     assert batch.counts.reused == 24 + 5  # all that was read before: everything but the last id
     assert batch.counts.read - 23 == 6 + 3 - 1 - 5
 
@@ -379,13 +385,13 @@ def test_logits_that_are_no_numbers_are_a_failure_of_their_own_request(decoder: 
     batch = begun(decoder, spoiled, rows=1)
     serve(batch, decoder, [(0, sound)])  # in the row that held what is no number
     assert spoiled.failure.problem == "The model failed (ArithmeticError)."
-    assert len(sound.pieces) == 3
+    assert len(sound.parts) == 3
 
 
 def test_an_answer_that_cannot_be_told_ends_alone(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     broken, sound = Asked("ab", Decoding(max_tokens=9, seed=1)), Asked("ab", Decoding(max_tokens=9, seed=2))
     requests = [broken.request(decoder), sound.request(decoder)]
-    monkeypatch.setattr(requests[0].answer, "add", mock.Mock(side_effect=KeyError("no such token")))
+    monkeypatch.setattr(requests[0].ending, "after", mock.Mock(side_effect=KeyError("no such token")))
     batch = Batch(decoder.model, 2, 8)
     batch.admit(requests)
     while batch.busy:
@@ -399,12 +405,12 @@ def test_a_listener_that_fails_is_cancelled_and_nobody_else_notices(
 ) -> None:
     deaf, sound = Asked("ab", Decoding(max_tokens=9)), Asked("ab", Decoding(max_tokens=9, seed=2))
     requests = [deaf.request(decoder), sound.request(decoder)]
-    requests[0].deliver = mock.Mock(side_effect=ConnectionError("gone"))
+    requests[0].on_token = told = mock.Mock(side_effect=ConnectionError("gone"))
     batch = Batch(decoder.model, 2, 8)
     batch.admit(requests)
     while batch.busy:
         batch.round()
-    assert requests[0].deliver.call_count == 1
+    assert told.call_count == 1
     assert "gone" in caplog.text
     assert (batch.counts.cancelled, batch.counts.finished) == (1, 1)
     assert_as_alone(decoder, sound)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import queue
 import threading
 import time
 import weakref
@@ -13,54 +12,22 @@ from typing import Any
 
 import pytest
 import torch
+from listening import PATIENCE, Listener, ids_of, text_of
 
 from glassbox.engines.tensors import Transformer
 from glassbox.engines.tensors.step import Step
 from glassbox.errors import BadInput
-from glassbox.generation import Decoder, Decoding, Piece
+from glassbox.generation import Decoder, Decoding
 from glassbox.serving import batching
 from glassbox.serving.batch import Batch
-from glassbox.serving.batching import Closed, ContinuousBatcher, Failure, Full, Ticket
+from glassbox.serving.batching import Closed, ContinuousBatcher, Full, Ticket
+from glassbox.serving.transcript import Part
 from glassbox.spec import ModelSpec
 from glassbox.tokenizers.characters import CharacterTokenizer
 
 TOKENIZER = CharacterTokenizer("abcdefghijkl")
 SPEC = ModelSpec(vocabulary_size=13, context=48, width=16, layers=2, heads=4, initial_std=0.5)
-PATIENCE = 30.0  # seconds; only a test that fails waits so long
 ENDLESS = Decoding(max_tokens=10_000_000, at_limit="slide")
-
-
-class Listener:
-    """Hears one answer."""
-
-    def __init__(self) -> None:
-        self.heard: list[Piece | Failure] = []
-        self.threads: set[str] = set()
-        self._news: queue.SimpleQueue[Piece | Failure] = queue.SimpleQueue()
-
-    def __call__(self, piece: Piece | Failure) -> None:
-        self.heard.append(piece)
-        self.threads.add(threading.current_thread().name)
-        self._news.put(piece)
-
-    def next(self) -> Piece | Failure:
-        return self._news.get(timeout=PATIENCE)
-
-    def whole(self) -> list[Piece]:
-        """Everything until the end, which must not be a failure."""
-        pieces: list[Piece] = []
-        while True:
-            piece = self.next()
-            assert isinstance(piece, Piece), piece
-            pieces.append(piece)
-            if piece.finish:
-                return pieces
-
-    def failure(self) -> Failure:
-        """The failure that it ends with."""
-        while not isinstance(piece := self.next(), Failure):
-            assert piece.finish is None
-        return piece
 
 
 @pytest.fixture
@@ -75,8 +42,8 @@ def batcher(decoder: Decoder) -> Iterator[ContinuousBatcher]:
 
 
 def submit(batcher: ContinuousBatcher, decoding: Decoding = ENDLESS) -> tuple[Listener, Ticket]:
-    listener = Listener()
-    return listener, batcher.submit([1, 2], decoding, listener)
+    ticket = batcher.submit([1, 2], decoding)
+    return Listener(ticket.request, TOKENIZER), ticket
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -92,19 +59,16 @@ def test_many_threads_get_the_answers_that_their_prompts_get_alone(decoder: Deco
     expected = [decoder.complete([text], decoding)[0] for text, decoding in zip(texts, settings, strict=True)]
     with ContinuousBatcher(decoder.model, TOKENIZER, rows=4) as batcher, ThreadPoolExecutor(8) as threads:
 
-        def ask(text: str, decoding: Decoding) -> list[Piece]:
-            listener = Listener()
-            batcher.submit(decoder.encode(text, decoding), decoding, listener)
-            pieces = listener.whole()
-            assert listener.threads == {"batching"}
-            return pieces
+        def ask(text: str, decoding: Decoding) -> list[Part]:
+            listener = Listener(batcher.submit(decoder.encode(text, decoding), decoding).request, TOKENIZER)
+            parts = listener.whole()
+            assert listener.threads <= {"batching"}
+            return parts
 
         answers = list(threads.map(ask, texts, settings))
         load = batcher.snapshot()
-    for pieces, alone in zip(answers, expected, strict=True):
-        assert tuple(piece.id for piece in pieces) == alone.ids
-        assert "".join(piece.text for piece in pieces) == alone.text
-        assert pieces[-1].finish == alone.finish
+    for parts, alone in zip(answers, expected, strict=True):
+        assert (ids_of(parts), text_of(parts), parts[-1].finish) == (alone.ids, alone.text, alone.finish)
     assert (load.finished, load.failed, load.cancelled) == (len(texts), 0, 0)
     assert load.written == sum(len(answer.ids) for answer in expected)
     assert load.steps < load.written  # they were written together
@@ -114,11 +78,8 @@ def test_the_row_decides_the_draws(batcher: ContinuousBatcher, decoder: Decoder)
     decoding = Decoding(max_tokens=20, seed=4)
     expected = decoder.complete(["ab", "ab"], decoding)
     for row in (0, 1):
-        listener = Listener()
-        batcher.submit(decoder.encode("ab", decoding), decoding, listener, row=row)
-        pieces = listener.whole()
-        assert tuple(piece.id for piece in pieces) == expected[row].ids
-        assert {piece.row for piece in pieces} == {row}
+        ticket = batcher.submit(decoder.encode("ab", decoding), decoding, row=row)
+        assert ids_of(Listener(ticket.request, TOKENIZER).whole()) == expected[row].ids
 
 
 def test_those_who_wait_are_served_in_the_order_in_which_they_came(batcher: ContinuousBatcher) -> None:
@@ -126,14 +87,10 @@ def test_those_who_wait_are_served_in_the_order_in_which_they_came(batcher: Cont
     for listener, _ in running:
         listener.next()
     order: list[int] = []
-    waiting = [Listener() for _ in range(3)]
-    for number, listener in enumerate(waiting):
-
-        def deliver(piece: Piece | Failure, number: int = number, listener: Listener = listener) -> None:
-            order.append(number)
-            listener(piece)
-
-        batcher.submit([1], Decoding(max_tokens=1), deliver)
+    waiting: list[Listener] = []
+    for number in range(3):
+        request = batcher.submit([1], Decoding(max_tokens=1)).request
+        waiting.append(Listener(request, TOKENIZER, lambda _, number=number: order.append(number)))
     assert batcher.snapshot().waiting == 3
     running[0][1].cancel()
     for listener in waiting:
@@ -194,7 +151,7 @@ def test_a_fault_in_something_else_is_no_fault_of_the_answers(batcher: Continuou
     for _ in range(2 * batching.FAULTS_IN_A_ROW):
         with pytest.raises(ZeroDivisionError):
             batcher.run(divmod, 1, 0).result(PATIENCE)
-    assert len(listener.whole()) == 40
+    assert len(ids_of(listener.whole())) == 40
     assert batcher.snapshot().healthy
 
 
@@ -278,7 +235,7 @@ def test_after_a_fault_the_next_request_is_answered(
         listener, _ = submit(batcher)
         assert listener.failure().problem == "The model failed (RuntimeError)."
     listener, _ = submit(batcher, Decoding(max_tokens=4))
-    assert len(listener.whole()) == 4
+    assert len(ids_of(listener.whole())) == 4
     assert batcher.snapshot().healthy
 
 
@@ -343,14 +300,14 @@ def test_a_prompt_that_cannot_be_continued_is_bad_input(
     batcher: ContinuousBatcher, prompt: list[int], decoding: Decoding, said: str
 ) -> None:
     with pytest.raises(BadInput, match=said):
-        batcher.submit(prompt, decoding, Listener())
+        batcher.submit(prompt, decoding)
     assert batcher.snapshot().waiting == 0
 
 
 def test_a_prompt_beyond_the_context_may_slide(batcher: ContinuousBatcher, decoder: Decoder) -> None:
-    decoding, listener = Decoding(max_tokens=60, at_limit="slide", seed=1), Listener()
-    batcher.submit(decoder.encode("abcd" * 20, decoding), decoding, listener)
-    assert tuple(piece.id for piece in listener.whole()) == decoder.complete(["abcd" * 20], decoding)[0].ids
+    decoding = Decoding(max_tokens=60, at_limit="slide", seed=1)
+    listener = Listener(batcher.submit(decoder.encode("abcd" * 20, decoding), decoding).request, TOKENIZER)
+    assert ids_of(listener.whole()) == decoder.complete(["abcd" * 20], decoding)[0].ids
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from glassbox.generation import Answer, Decoding
+from glassbox.generation import Decoding, Ending
 from glassbox.generation.sampling import draw, penalized, uniform_numbers, warped
 from glassbox.serving.choosing import DRAWN_AHEAD, Choosing
 from glassbox.serving.requests import Request
@@ -22,7 +22,7 @@ TOKENIZER = CharacterTokenizer("abcdefghij")
 
 
 def request(ids: list[int], prompt: int, decoding: Decoding, row: int = 0) -> Request:
-    return Request(list(ids), prompt, row, decoding, Answer(0, prompt, decoding, TOKENIZER, 1000), lambda _: None)
+    return Request(list(ids), prompt, row, decoding, Ending(prompt, decoding, TOKENIZER, 1000))
 
 
 def alone(logits: Tensor, request: Request) -> int:

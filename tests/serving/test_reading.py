@@ -11,7 +11,7 @@ from torch import Tensor
 
 from glassbox.engines.tensors import Transformer
 from glassbox.engines.tensors.cache import Cache
-from glassbox.generation import Answer, Decoding
+from glassbox.generation import Decoding, Ending
 from glassbox.serving.reading import FEWEST, MOST, Reading, Unread, chunk_tokens
 from glassbox.serving.requests import Request
 from glassbox.spec import ModelSpec, preset
@@ -21,7 +21,7 @@ TOKENIZER = CharacterTokenizer("abcdefghijkl")
 
 
 def request() -> Request:
-    return Request([1], 1, 0, Decoding(), Answer(0, 1, Decoding(), TOKENIZER, 12), lambda _: None)
+    return Request([1], 1, 0, Decoding(), Ending(1, Decoding(), TOKENIZER, 12))
 
 
 def read_alone(model: Transformer, ids: list[int]) -> Tensor:

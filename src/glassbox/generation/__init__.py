@@ -3,6 +3,7 @@
 from glassbox.generation.answer import Answer, Piece
 from glassbox.generation.beam import BeamSearch, Hypothesis, Node, beam_search
 from glassbox.generation.decoding import Chosen, Completion, Decoder, completion
+from glassbox.generation.ending import Ending, Finish
 from glassbox.generation.likelihood import Likelihood
 from glassbox.generation.settings import Decoding
 
@@ -13,6 +14,8 @@ __all__ = [
     "Completion",
     "Decoder",
     "Decoding",
+    "Ending",
+    "Finish",
     "Hypothesis",
     "Likelihood",
     "Node",

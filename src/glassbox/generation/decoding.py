@@ -18,7 +18,8 @@ from glassbox.engines.tensors.cache import Cache
 from glassbox.engines.tensors.step import Step
 from glassbox.engines.tensors.transformer import Transformer
 from glassbox.errors import BadInput
-from glassbox.generation.answer import Answer, Finish, Piece
+from glassbox.generation.answer import Answer, Piece
+from glassbox.generation.ending import Finish
 from glassbox.generation.likelihood import Likelihood, likelihoods
 from glassbox.generation.sampling import draw, penalized, uniform_numbers, warped
 from glassbox.generation.settings import Decoding

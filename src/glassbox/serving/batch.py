@@ -7,8 +7,9 @@ a step reads the last token of each row, and the next one is chosen. When its an
 from __future__ import annotations
 
 import logging
+import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from glassbox.engines.tensors.step import Copies, Step
 from glassbox.engines.tensors.transformer import Transformer
-from glassbox.generation import Likelihood, Piece
+from glassbox.generation import Likelihood
 from glassbox.generation.likelihood import likelihoods
 from glassbox.serving.choosing import Choosing
 from glassbox.serving.prefixes import Prefixes
@@ -121,7 +122,8 @@ class Batch:
         log.error("Failure %s ends %d answers: %s", failure.id, len(requests), error, exc_info=not expected and error)
         for request in requests:
             self.counts.failed += 1
-            self._hand_over(request, failure)
+            request.failure = failure
+            self._end(request)
             request.cancelled = True  # whatever else was planned for it
 
     def _begin(self, requests: Iterable[Request]) -> None:
@@ -191,15 +193,40 @@ class Batch:
             settings = enumerate(request.decoding for request in self._writing)
             self._alternatives = {row: each.alternatives for row, each in settings if each.alternatives is not None}
         chosen = self._last = self._choosing.choose(logits)
-        told = self._likelihoods(logits, chosen) if self._alternatives else {}
-        ended: list[int] = []
-        for row, (request, token) in enumerate(zip(self._writing, chosen.tolist(), strict=True)):
-            if self._deliver(request, token, told.get(row)):
-                ended.append(row)
+        for row, likelihood in self._likelihoods(logits, chosen).items():
+            self._writing[row].likelihoods.append(likelihood)
+        ended = self._tell(chosen.tolist())
         self.counts.steps += 1
         for row in reversed(ended):
             self._leave(row)
         return True
+
+    def _tell(self, ids: list[int]) -> list[int]:
+        """Add a token to each answer. Returns the rows of those that end with it."""
+        beyond = self._model.spec.vocabulary_size
+        ended: list[int] = []
+        for row, (request, token) in enumerate(zip(self._writing, ids, strict=True)):
+            finish = None
+            try:
+                if token >= beyond:  # where the draw falls among numbers that are none
+                    raise ArithmeticError("the model's logits are no numbers")
+                finish = request.ending.after(token)
+                self.counts.written += 1
+            except Exception as error:  # a fault in telling one answer is no fault of the others
+                self.fail([request], error)
+            request.ids.append(token)
+            if request.first is None:
+                request.first = time.monotonic()
+            if finish is not None:
+                self.counts.finished += 1
+                request.finish = finish
+                self._end(request)
+            if request.ended:
+                ended.append(row)
+            elif request.on_token is not None:
+                call, request.on_token = request.on_token, None
+                self._call(request, call)
+        return ended
 
     def _step(self) -> Step:
         """The model prepared for as many rows as there are."""
@@ -211,6 +238,8 @@ class Batch:
     def _likelihoods(self, logits: Tensor, chosen: Tensor) -> dict[int, Likelihood]:
         """By row, for those who want to know."""
         wanted = self._alternatives
+        if not wanted:
+            return {}
         rows = torch.tensor(list(wanted), device=logits.device)
         told = likelihoods(logits[rows], chosen[rows], max(wanted.values()))
         return {
@@ -218,29 +247,19 @@ class Batch:
             for (row, count), each in zip(wanted.items(), told, strict=True)
         }
 
-    def _deliver(self, request: Request, token: int, likelihood: Likelihood | None) -> bool:
-        """Add a token to an answer. Returns whether the answer ends with it."""
-        request.ids.append(token)
-        if token >= self._model.spec.vocabulary_size:  # where the draw falls among numbers that are none
-            self.fail([request], ArithmeticError("the model's logits are no numbers"))
-            return True
-        try:
-            piece = request.answer.add(token, likelihood)
-        except Exception as error:  # a fault in telling one answer is no fault of the others
-            self.fail([request], error)
-            return True
-        self.counts.written += 1
-        if piece.finish:
-            self.counts.finished += 1
-        self._hand_over(request, piece)
-        return piece.finish is not None
+    def _end(self, request: Request) -> None:
+        request.last = time.monotonic()
+        call = request.on_end or request.on_token
+        if call is not None:
+            self._call(request, call)
 
-    def _hand_over(self, request: Request, piece: Piece | Failure) -> None:
+    def _call(self, request: Request, call: Callable[[], None]) -> None:
+        """Call whoever waits, unless nobody listens any more."""
         if request.cancelled:
             return
         try:
-            request.deliver(piece)
-        except Exception:  # whoever can't take it in has gone away, which is nobody else's affair
+            call()
+        except Exception:  # whoever can't be told has gone away, which is nobody else's affair
             log.exception("a listener failed, and its request is cancelled")
             request.cancelled = True
 

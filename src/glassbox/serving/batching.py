@@ -21,10 +21,10 @@ import torch
 
 from glassbox.engines.tensors.transformer import Transformer
 from glassbox.errors import BadInput
-from glassbox.generation import Answer, Decoding
+from glassbox.generation import Decoding, Ending
 from glassbox.serving.batch import Batch
 from glassbox.serving.reading import chunk_tokens
-from glassbox.serving.requests import Closed, Deliver, Failure, Full, Load, Request, Ticket
+from glassbox.serving.requests import Closed, Failure, Full, Load, Request, Ticket
 from glassbox.tokenizers import Tokenizer
 
 __all__ = ["Closed", "ContinuousBatcher", "Failure", "Full", "Load", "Ticket"]
@@ -64,7 +64,7 @@ class ContinuousBatcher:
             if number < 1:
                 raise BadInput(f"{name} is {number}.", "Set it to at least 1.")
         self._spec = model.spec
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._batch = Batch(model, rows, chunk_tokens(model.spec))
         self._may_wait = waiting
         self._waiting: deque[Request] = deque()
@@ -96,19 +96,17 @@ class ContinuousBatcher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, prompt: Sequence[int], decoding: Decoding, deliver: Deliver, *, row: int = 0) -> Ticket:
-        """Ask for the answer to the ids of a prompt; first come, first served.
+    def submit(self, prompt: Sequence[int], decoding: Decoding, *, row: int = 0) -> Ticket:
+        """Ask for the answer to the ids of a prompt; first come, first served. It grows in the ticket's request.
 
-        deliver: called by the worker with each Piece, as `Decoder.stream` gives them, the last of which has a finish,
-                 or with a Failure in its place. It must be quick: all answers wait for it.
-        row:     for the draws: 0 gives what a prompt gets alone; several answers to one prompt are numbered from 0.
+        row: for the draws: 0 gives what a prompt gets alone; several answers to one prompt are numbered from 0.
 
         Raises BadInput for a prompt that can't be continued, Full when enough wait already, Closed after `close`, and
         when the model has failed too often.
         """
         self._check(prompt, decoding)
-        answer = Answer(row, len(prompt), decoding, self._tokenizer, self._spec.context)
-        request = Request(list(prompt), len(prompt), row, decoding, answer, deliver)
+        ending = Ending(len(prompt), decoding, self.tokenizer, self._spec.context)
+        request = Request(list(prompt), len(prompt), row, decoding, ending)
         with self._changed:
             if self._closed:
                 raise Closed("This model answers no longer.")

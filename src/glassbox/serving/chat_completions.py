@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from starlette.responses import Response
 
 from glassbox.errors import BadInput
-from glassbox.generation import Decoding, Piece
+from glassbox.generation import Decoding
 from glassbox.serving.logprobs import chat_logprobs
 from glassbox.serving.protocol.chat import (
     AnswerMessage,
@@ -20,11 +21,14 @@ from glassbox.serving.protocol.chat import (
     ChunkChoice,
     Delta,
     FinishReason,
+    Logprobs,
 )
 from glassbox.serving.protocol.errors import ApiError, from_bad_input
 from glassbox.serving.protocol.usage import Usage
-from glassbox.serving.replies import DONE, EventStream, event, json_response
+from glassbox.serving.replies import DONE, EventStream, TextEvent, event, json_response
+from glassbox.serving.served_model import ServedModel
 from glassbox.serving.service import Service
+from glassbox.serving.transcript import Part
 from glassbox.serving.writing import Writing, decoding_of, finish_reason
 
 
@@ -37,7 +41,7 @@ async def answer(service: Service, asked: ChatRequest) -> Response:
     service.check_room(prompt, "messages")
     decoding = _decoding(service, asked, len(prompt))
     writing = Writing(batcher, service.metrics, [prompt], decoding, asked.n, stream=asked.stream)
-    chat = _Chat(service, asked, len(prompt))
+    chat = _Chat(service.model, asked, len(prompt))
     if asked.stream:
         return EventStream(chat.events(writing))
     with writing:
@@ -73,68 +77,89 @@ def _decoding(service: Service, asked: ChatRequest, prompt: int) -> Decoding:
 class _Chat:
     """One answer to a chat in OpenAI's shapes, whole or in parts."""
 
-    def __init__(self, service: Service, asked: ChatRequest, prompt_tokens: int) -> None:
-        self._model = service.model
+    def __init__(self, model: ServedModel, asked: ChatRequest, prompt_tokens: int) -> None:
+        self._model = model
         self._asked = asked
         self._prompt_tokens = prompt_tokens
         self._id = f"chatcmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
 
-    def completion(self, answers: Sequence[Sequence[Piece]]) -> ChatCompletion:
+    def completion(self, answers: Sequence[Part]) -> ChatCompletion:
         return ChatCompletion(
             id=self._id,
             created=self._created,
             model=self._model.id,
-            choices=[self._choice(index, pieces) for index, pieces in enumerate(answers)],
-            usage=Usage.of(self._prompt_tokens, sum(map(len, answers))),
+            choices=[self._choice(index, part) for index, part in enumerate(answers)],
+            usage=self._usage(sum(len(part.ids) for part in answers)),
             system_fingerprint=self._model.fingerprint,
         )
 
     async def events(self, writing: Writing) -> AsyncGenerator[bytes]:
         """Parts of the stream, each of one event or several that became ready together."""
         with writing:
-            roles = [self._chunk(index, Delta(role="assistant", content="")) for index in range(writing.answers)]
+            begun = False
             async for batch in writing.batches():
-                chunks = [chunk for index, pieces in batch.items() for chunk in self._parts(index, pieces)]
-                parts, roles = [*roles, *chunks], []
-                if self._asked.continuous_usage:
-                    for part in parts:
-                        part.usage = Usage.of(self._prompt_tokens, writing.tokens)
-                if parts:
-                    yield b"".join(map(event, parts))
+                usage = self._usage(writing.tokens) if self._asked.continuous_usage else None
+                events: list[bytes] = []
+                if not begun:
+                    roles = Delta(role="assistant", content="")
+                    events = [event(self._chunk(index, roles, usage=usage)) for index in range(writing.answers)]
+                    begun = True
+                for index, part in batch.items():
+                    events += self._events(index, part, usage)
+                if events:
+                    yield b"".join(events)
             if self._asked.include_usage:
-                usage = Usage.of(self._prompt_tokens, writing.tokens)
-                yield event(self._chunk_of([], usage))
+                yield event(self._chunk_of([], self._usage(writing.tokens)))
             yield DONE
 
-    def _choice(self, index: int, pieces: Sequence[Piece]) -> ChatChoice:
-        reason = finish_reason(pieces[-1])
-        assert reason is not None, "an answer is whole when its last piece says why it ends"
+    def _choice(self, index: int, part: Part) -> ChatChoice:
+        reason = finish_reason(part.finish)
+        assert reason is not None, "an answer is whole when its last part says why it ends"
         return ChatChoice(
             index=index,
-            message=AnswerMessage(content="".join(piece.text for piece in pieces)),
-            logprobs=chat_logprobs(pieces, self._model.tokenizer) if self._asked.logprobs else None,
+            message=AnswerMessage(content=part.text),
+            logprobs=self._logprobs(part),
             finish_reason=reason,
         )
 
-    def _parts(self, index: int, pieces: Sequence[Piece]) -> list[ChatCompletionChunk]:
-        """What came of one answer, and a chunk of its own for its end."""
-        parts: list[ChatCompletionChunk] = []
-        text = "".join(piece.text for piece in pieces)
-        if text or self._asked.logprobs:
-            parts.append(self._chunk(index, Delta(content=text), pieces))
-        reason = finish_reason(pieces[-1])
+    def _events(self, index: int, part: Part, usage: Usage | None) -> Iterator[bytes]:
+        """What came of one answer, and an event of its own for its end."""
+        logprobs = self._logprobs(part)
+        if logprobs is not None or (part.text and usage is not None):
+            yield event(self._chunk(index, Delta(content=part.text), logprobs=logprobs, usage=usage))
+        elif part.text:
+            yield self._texts[index](part.text)
+        reason = finish_reason(part.finish)
         if reason is not None:
-            parts.append(self._chunk(index, Delta(), finish=reason))
-        return parts
+            yield event(self._chunk(index, Delta(), finish=reason, usage=usage))
+
+    @functools.cached_property
+    def _texts(self) -> list[TextEvent]:
+        """Of each answer, the event that adds text to it and says nothing else."""
+        return [TextEvent(functools.partial(self._text, index)) for index in range(self._asked.n)]
+
+    def _text(self, index: int, text: str) -> ChatCompletionChunk:
+        return self._chunk(index, Delta(content=text))
+
+    def _logprobs(self, part: Part) -> Logprobs | None:
+        return chat_logprobs(part, self._model.tokenizer) if self._asked.logprobs else None
+
+    def _usage(self, written: int) -> Usage:
+        return Usage.of(self._prompt_tokens, written)
 
     def _chunk(
-        self, index: int, delta: Delta, pieces: Sequence[Piece] = (), finish: FinishReason | None = None
+        self,
+        index: int,
+        delta: Delta,
+        *,
+        logprobs: Logprobs | None = None,
+        finish: FinishReason | None = None,
+        usage: Usage | None = None,
     ) -> ChatCompletionChunk:
-        logprobs = chat_logprobs(pieces, self._model.tokenizer) if self._asked.logprobs and pieces else None
-        return self._chunk_of([ChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=finish)])
+        return self._chunk_of([ChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=finish)], usage)
 
-    def _chunk_of(self, choices: list[ChunkChoice], usage: Usage | None = None) -> ChatCompletionChunk:
+    def _chunk_of(self, choices: list[ChunkChoice], usage: Usage | None) -> ChatCompletionChunk:
         chunk = ChatCompletionChunk(
             id=self._id,
             object="chat.completion.chunk",

@@ -12,16 +12,16 @@ from starlette.responses import Response
 
 from glassbox.engines.tensors import Transformer
 from glassbox.errors import BadInput
-from glassbox.generation import Likelihood, Piece
+from glassbox.generation import Likelihood
 from glassbox.generation.likelihood import likelihoods
 from glassbox.generation.text import spelled
 from glassbox.serving.logprobs import CompletionTable
-from glassbox.serving.protocol.chat import FinishReason
 from glassbox.serving.protocol.completions import Completion, CompletionChoice, CompletionLogprobs, CompletionRequest
 from glassbox.serving.protocol.errors import ApiError, from_bad_input
 from glassbox.serving.protocol.usage import Usage
 from glassbox.serving.replies import DONE, EventStream, event, json_response
 from glassbox.serving.service import Service
+from glassbox.serving.transcript import Part
 from glassbox.serving.writing import Writing, decoding_of, finish_reason
 
 MOST_ANSWERS = 128  # prompts times n
@@ -131,16 +131,14 @@ class _Completions:
         answers = len(prompts) * asked.n
         self._tables = [CompletionTable(service.model.tokenizer) for _ in range(answers)]
 
-    def completion(self, answers: Sequence[Sequence[Piece]]) -> Completion:
-        choices = [
-            self._choice(index, pieces, echo=self._asked.echo, finish=finish_reason(pieces[-1]))
-            for index, pieces in enumerate(answers)
-        ]
-        return self._body(choices, Usage.of(self._prompt_tokens, sum(map(len, answers))))
+    def completion(self, answers: Sequence[Part]) -> Completion:
+        choices = [self._choice(index, part, echo=self._asked.echo) for index, part in enumerate(answers)]
+        return self._body(choices, Usage.of(self._prompt_tokens, sum(len(part.ids) for part in answers)))
 
     def of_prompts_alone(self) -> Completion:
         """What echo tells where nothing is to be written."""
-        choices = [self._choice(index, (), echo=True, finish="length") for index in range(len(self._tables))]
+        nothing = Part([], "", [], "length")
+        choices = [self._choice(index, nothing, echo=True) for index in range(len(self._tables))]
         return self._body(choices, Usage.of(self._prompt_tokens, 0))
 
     async def events(self, writing: Writing) -> AsyncGenerator[bytes]:
@@ -148,37 +146,34 @@ class _Completions:
         with writing:
             begun: set[int] = set()
             async for batch in writing.batches():
-                parts: list[CompletionChoice] = []
-                for index, pieces in batch.items():
+                choices: list[CompletionChoice] = []
+                for index, part in batch.items():
                     echo = self._asked.echo and index not in begun
                     begun.add(index)
-                    part = self._choice(index, pieces, echo=echo, finish=finish_reason(pieces[-1]))
-                    if part.text or part.logprobs or part.finish_reason:
-                        parts.append(part)
+                    choice = self._choice(index, part, echo=echo)
+                    if choice.text or choice.logprobs or choice.finish_reason:
+                        choices.append(choice)
                 used = Usage.of(self._prompt_tokens, writing.tokens) if self._asked.continuous_usage else None
-                if parts:
-                    yield b"".join(event(self._part([part], used)) for part in parts)
+                if choices:
+                    yield b"".join(event(self._part([choice], used)) for choice in choices)
             if self._asked.include_usage:
                 yield event(self._part([], Usage.of(self._prompt_tokens, writing.tokens)))
             yield DONE
 
-    def _choice(
-        self, index: int, pieces: Sequence[Piece], *, echo: bool, finish: FinishReason | None
-    ) -> CompletionChoice:
+    def _choice(self, index: int, part: Part, *, echo: bool) -> CompletionChoice:
         prompt = self._prompts[index // self._asked.n]
-        text = "".join(piece.text for piece in pieces)
         return CompletionChoice(
             index=index,
-            text=prompt.text + text if echo else text,
-            logprobs=None if self._asked.logprobs is None else self._logprobs(index, pieces, prompt if echo else None),
-            finish_reason=finish,
+            text=prompt.text + part.text if echo else part.text,
+            logprobs=None if self._asked.logprobs is None else self._logprobs(index, part, prompt if echo else None),
+            finish_reason=finish_reason(part.finish),
         )
 
-    def _logprobs(self, index: int, pieces: Sequence[Piece], echoed: _Prompt | None) -> CompletionLogprobs:
+    def _logprobs(self, index: int, part: Part, echoed: _Prompt | None) -> CompletionLogprobs:
         table = self._tables[index]
         if echoed is None or echoed.likelihoods is None:
-            return table.of_pieces(pieces)
-        before, written = table.rows(echoed.ids[echoed.own :], echoed.likelihoods), table.of_pieces(pieces)
+            return table.of_part(part)
+        before, written = table.rows(echoed.ids[echoed.own :], echoed.likelihoods), table.of_part(part)
         return CompletionLogprobs(
             tokens=before.tokens + written.tokens,
             token_logprobs=before.token_logprobs + written.token_logprobs,

@@ -1,95 +1,69 @@
-"""From the thread that writes to the loop that sends: the pieces of one request's answers.
+"""From the thread that writes to the loop that sends: when to look what has been written of one request's answers.
 
 A small model writes thousands of tokens a second, and to wake the loop for each would cost more than writing them. So
 the loop is woken for what somebody waits for: the first text, the end, and in between all streams at once, now and
-again. What comes meanwhile is taken along.
+again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections import deque
-from collections.abc import AsyncIterator
-from typing import Literal
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from glassbox.generation import Piece
-from glassbox.serving.requests import Failure
+from glassbox.serving.transcript import Part, Transcript
 
-PAUSE = 1 / 30  # seconds between parts of a stream: as often as an eye can follow
+PAUSE = 1 / 24  # seconds between parts of a stream: as between the pictures of a film
 
 
 class Inbox:
-    """Pieces of several answers, each with the number of its answer; made in the loop that reads it.
+    """Several answers that are being written, numbered from 0; made in the loop that reads them.
 
-    stream:      wake whoever reads for the first of what has come, else only when an answer has ended.
-    first, last: when the first and the last piece came, by `time.monotonic`; None before.
+    stream: hear of whatever has been written, else of an answer only when it has ended.
     """
 
-    def __init__(self, answers: int, *, stream: bool) -> None:
-        self.first: float | None = None
-        self.last: float | None = None
+    def __init__(self, answers: Sequence[Transcript], *, stream: bool) -> None:
+        self._answers = answers
         self._stream = stream
-        self._answers = self._unfinished = answers  # unfinished: as far as it has been taken
-        self._pieces: deque[tuple[int, Piece | Failure]] = deque()
         self._loop = asyncio.get_running_loop()
         self._something = asyncio.Event()
-        self._awaited: Literal["nothing", "an end", "anything"] = "nothing"
-        self._ended = 0  # answers whose end has come
+        for answer in answers:
+            answer.request.on_end = self._wake
 
-    def deliver(self, number: int, piece: Piece | Failure) -> None:
-        """Called by the thread that writes."""
-        self.last = time.monotonic()
-        if self.first is None:
-            self.first = self.last
-        self._pieces.append((number, piece))
-        ends = isinstance(piece, Failure) or piece.finish is not None
-        self._ended += ends
-        if self._awaited == "anything" or (ends and self._awaited == "an end"):
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
-                self._loop.call_soon_threadsafe(self._something.set)
-
-    async def batches(self) -> AsyncIterator[dict[int, list[Piece]]]:
+    async def batches(self) -> AsyncIterator[dict[int, Part]]:
         """Number of an answer -> what has come of it; again and again until all have ended. Raises `Failed`."""
-        while self._unfinished:
+        while True:
             await self._arrival()
-            batch: dict[int, list[Piece]] = {}
-            while self._pieces:
-                number, piece = self._pieces.popleft()
-                batch.setdefault(number, []).append(self._taken(piece))
-            if batch:
-                yield batch
-            if self._unfinished and self._stream:
+            yield {number: answer.read() for number, answer in enumerate(self._answers) if self._is_due(answer)}
+            if all(answer.whole for answer in self._answers):
+                return
+            if self._stream:
                 await self._pause()
 
+    def _is_due(self, answer: Transcript) -> bool:
+        return answer.has_more and (self._stream or answer.request.ended)
+
     async def _arrival(self) -> None:
-        self._awaited = "anything" if self._stream else "an end"  # from here on the thread that writes wakes us
-        if not self._pieces:
+        """Wait until an answer is due."""
+        self._await_tokens(self._wake if self._stream else None)
+        while not any(map(self._is_due, self._answers)):  # asked only now, so that nothing falls between
             await self._something.wait()
-        self._awaited = "nothing"
-        self._something.clear()
+            self._something.clear()
+        self._await_tokens(None)
 
     async def _pause(self) -> None:
         """Wait until all streams go on, at the same moment: one wake, not one each. An end doesn't wait."""
-        self._awaited = "an end"
         timer = self._loop.call_later(PAUSE - self._loop.time() % PAUSE, self._something.set)
-        if self._ended == self._answers - self._unfinished:
+        if not any(answer.request.ended and not answer.whole for answer in self._answers):
             await self._something.wait()
         timer.cancel()
-        self._awaited = "nothing"
         self._something.clear()
 
-    def _taken(self, piece: Piece | Failure) -> Piece:
-        if isinstance(piece, Failure):
-            raise Failed(piece)
-        self._unfinished -= piece.finish is not None
-        return piece
+    def _await_tokens(self, call: Callable[[], None] | None) -> None:
+        for answer in self._answers:
+            answer.request.on_token = call
 
-
-class Failed(Exception):  # noqa: N818  (it reads as what happened: "raise Failed")
-    """The model failed while it wrote."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.problem)
-        self.failure = failure
+    def _wake(self) -> None:
+        """Called by the thread that writes."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+            self._loop.call_soon_threadsafe(self._something.set)

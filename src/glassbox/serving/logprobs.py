@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from glassbox.generation import Likelihood, Piece
+from glassbox.generation import Likelihood
 from glassbox.generation.text import spelled
 from glassbox.serving.protocol.chat import Logprobs, TokenLogprob, TopLogprob
 from glassbox.serving.protocol.completions import CompletionLogprobs
+from glassbox.serving.transcript import Part
 from glassbox.tokenizers import Tokenizer
 
 LOWEST = -9999.0  # JSON has no infinity
 
 
-def chat_logprobs(pieces: Sequence[Piece], tokenizer: Tokenizer) -> Logprobs:
+def chat_logprobs(part: Part, tokenizer: Tokenizer) -> Logprobs:
     """Of every token but an end token, which stands for no text."""
     return Logprobs(
         content=[
             TokenLogprob(
-                **_entry(piece.id, piece.likelihood.log_probability, tokenizer),
-                top_logprobs=[TopLogprob(**_entry(*other, tokenizer)) for other in piece.likelihood.alternatives],
+                **_entry(id, likelihood.log_probability, tokenizer),
+                top_logprobs=[TopLogprob(**_entry(*other, tokenizer)) for other in likelihood.alternatives],
             )
-            for piece in pieces
-            if piece.likelihood is not None and piece.finish != "end"
+            for id, likelihood in zip(part.spelled_ids, part.likelihoods, strict=False)
         ]
     )
 
@@ -55,10 +55,9 @@ class CompletionTable:
             text_offset=[self._offset(token) for token in texts],
         )
 
-    def of_pieces(self, pieces: Sequence[Piece]) -> CompletionLogprobs:
+    def of_part(self, part: Part) -> CompletionLogprobs:
         """The rows of what was written, without an end token."""
-        told = [piece for piece in pieces if piece.finish != "end"]
-        return self.rows([piece.id for piece in told], [piece.likelihood for piece in told])
+        return self.rows(part.spelled_ids, part.likelihoods[: len(part.spelled_ids)])
 
     def _others(self, likelihood: Likelihood) -> dict[str, float]:
         return {

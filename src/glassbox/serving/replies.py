@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+import pydantic_core
 from pydantic import BaseModel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,6 +24,20 @@ def json_response(body: BaseModel, status: int = 200, headers: dict[str, str] | 
 def event(body: BaseModel) -> bytes:
     """One server-sent event; fields that were never set are left out."""
     return b"data: " + body.model_dump_json(exclude_unset=True).encode() + b"\n\n"
+
+
+class TextEvent:
+    """An event that is sent again and again with another text; what stays the same is put into JSON only once.
+
+    of: its body with a text, which stands in it once.
+    """
+
+    def __init__(self, of: Callable[[str], BaseModel]) -> None:
+        place = secrets.token_hex(16)
+        self._before, self._behind = event(of(place)).split(pydantic_core.to_json(place))
+
+    def __call__(self, text: str) -> bytes:
+        return self._before + pydantic_core.to_json(text) + self._behind
 
 
 class WhileListened(Response):

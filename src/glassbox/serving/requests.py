@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from glassbox.generation import Answer, Decoding, Piece
+from glassbox.generation import Decoding, Ending, Finish, Likelihood
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,39 +31,59 @@ class Closed(Exception):  # noqa: N818  (as above)
     """The batcher writes no longer: it was closed, or it has failed too often to go on."""
 
 
-Deliver = Callable[[Piece | Failure], None]
-
-
 @dataclass(eq=False, slots=True)
 class Request:
-    """A prompt with its settings, and its answer so far.
+    """A prompt with its settings, and its answer as far as it is written.
 
-    ids:    the prompt's, and behind them those of the answer.
-    prompt: how many of the ids are the prompt's.
-    row:    for the draws: a request alone is row 0; several answers to one prompt are numbered from it.
-    cancelled: set from any thread; whoever writes looks at it once a step.
+    One thread writes it, any other may read along: `likelihoods` grows before `ids` does, and `finish` is set when both
+    are whole. Nothing is made for readers, who look now and again; a step of a small model leaves no time for more.
+
+    ids:         the prompt's, and behind them those of the answer.
+    prompt:      how many of the ids are the prompt's.
+    row:         for the draws: a request alone is row 0; several answers to one prompt are numbered from it.
+    likelihoods: of the answer's ids, if they were asked for.
+    finish:      why the answer has ended. failure: instead of it, if the model failed.
+    first, last: when the first token was written, and when the answer ended, by `time.monotonic`.
+    on_token:    called once, when there is another token; set by whoever waits for it.
+    on_end:      called when the answer has ended. Both are called by the thread that writes, which they mustn't keep.
+    cancelled:   set from any thread; whoever writes looks at it once a step.
     """
 
     ids: list[int]
     prompt: int
     row: int
     decoding: Decoding
-    answer: Answer
-    deliver: Deliver
+    ending: Ending
+    likelihoods: list[Likelihood] = field(default_factory=list)
+    finish: Finish | None = None
+    failure: Failure | None = None
+    first: float | None = None
+    last: float | None = None
+    on_token: Callable[[], None] | None = None
+    on_end: Callable[[], None] | None = None
     cancelled: bool = False
+
+    @property
+    def written(self) -> int:
+        """Tokens of the answer."""
+        return len(self.ids) - self.prompt
+
+    @property
+    def ended(self) -> bool:
+        return self.finish is not None or self.failure is not None
 
 
 class Ticket:
     """What whoever submitted a request holds of it."""
 
     def __init__(self, request: Request, forget: Callable[[Request], None]) -> None:
-        self._request = request
+        self.request = request
         self._forget = forget
 
     def cancel(self) -> None:
-        """Nobody listens any more: its row is free at the next step, and from then on nothing is delivered."""
-        self._request.cancelled = True
-        self._forget(self._request)
+        """Nobody listens any more: its row is free at the next step, and nobody is called any more."""
+        self.request.cancelled = True
+        self._forget(self.request)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 
 from glassbox.errors import BadInput
-from glassbox.generation import Decoding, Piece
+from glassbox.generation import Decoding, Finish
 from glassbox.serving.batching import Closed, ContinuousBatcher, Full, Ticket
-from glassbox.serving.inbox import Failed, Inbox
+from glassbox.serving.inbox import Inbox
 from glassbox.serving.metrics import Metrics
 from glassbox.serving.protocol.chat import FinishReason
 from glassbox.serving.protocol.errors import ApiError, from_bad_input, shutting_down
 from glassbox.serving.protocol.sampling import Sampling
+from glassbox.serving.transcript import Failed, Part, Transcript
 
 TRY_AGAIN_AFTER = 1  # seconds, when too many wait
 
@@ -60,17 +60,17 @@ class Writing:
         self.answers = len(prompts) * n
         self._metrics = metrics
         self._since = time.monotonic()
-        self._inbox = Inbox(self.answers, stream=stream)
         self._tickets: list[Ticket] = []
         self.tokens = 0
         try:
-            for place, prompt in enumerate(prompts):
+            for prompt in prompts:
                 for row in range(n):
-                    deliver = functools.partial(self._inbox.deliver, place * n + row)
-                    self._tickets.append(batcher.submit(prompt, decoding, deliver, row=row))
+                    self._tickets.append(batcher.submit(prompt, decoding, row=row))
         except (BadInput, Full, Closed) as error:
             self._give_up()
             raise _as_api_error(error) from None
+        answers = [Transcript(ticket.request, batcher.tokenizer) for ticket in self._tickets]
+        self._inbox = Inbox(answers, stream=stream)
 
     def __enter__(self) -> Writing:
         return self
@@ -79,17 +79,20 @@ class Writing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._give_up()
-        first, last = self._inbox.first, self._inbox.last
-        if first is not None and last is not None:
-            self._metrics.first_token.observe(first - self._since)
-            if self.tokens > self.answers:
-                self._metrics.per_token.observe((last - first) / (self.tokens / self.answers - 1))
+        began = [ticket.request.first for ticket in self._tickets if ticket.request.first is not None]
+        if not began:
+            return
+        self._metrics.first_token.observe(min(began) - self._since)
+        if self.tokens > self.answers:
+            now = time.monotonic()  # until which an answer was written that is given up
+            last = max(ticket.request.last or now for ticket in self._tickets)
+            self._metrics.per_token.observe((last - min(began)) / (self.tokens / self.answers - 1))
 
-    async def batches(self) -> AsyncIterator[dict[int, list[Piece]]]:
+    async def batches(self) -> AsyncIterator[dict[int, Part]]:
         """Number of an answer -> what was written of it since. Raises ApiError, 500, if the model fails."""
         try:
             async for batch in self._inbox.batches():
-                self.tokens += sum(map(len, batch.values()))
+                self.tokens += sum(len(part.ids) for part in batch.values())
                 yield batch
         except Failed as error:
             failure = error.failure
@@ -98,24 +101,23 @@ class Writing:
                 code="generation_failed",
             ) from None  # fmt: skip
 
-    async def whole(self) -> list[list[Piece]]:
-        """All pieces of each answer."""
-        answers: list[list[Piece]] = [[] for _ in range(self.answers)]
+    async def whole(self) -> list[Part]:
+        """Each answer in one part; not for streams."""
+        answers: dict[int, Part] = {}
         async for batch in self.batches():
-            for number, pieces in batch.items():
-                answers[number] += pieces
-        return answers
+            answers |= batch
+        return [answers[number] for number in range(self.answers)]
 
     def _give_up(self) -> None:
         for ticket in self._tickets:  # what has ended already doesn't mind
             ticket.cancel()
 
 
-def finish_reason(piece: Piece) -> FinishReason | None:
+def finish_reason(finish: Finish | None) -> FinishReason | None:
     """In OpenAI's words: an end token and a stop text are both "stop", a full context is "length" too."""
-    if piece.finish is None:
+    if finish is None:
         return None
-    return "stop" if piece.finish in ("end", "stop") else "length"
+    return "stop" if finish in ("end", "stop") else "length"
 
 
 def _as_api_error(error: BadInput | Full | Closed) -> ApiError:
