@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from drawn_specs import assert_near, model_of, specs, tokens_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from glassbox.insight import (
 )
 from glassbox.insight.ablation import Kind, losses_without
 from glassbox.insight.head_detection import repeated_random_tokens
+from glassbox.insight.interventions import run_changed
 from glassbox.spec import ModelSpec
 
 SPEC = ModelSpec(vocabulary_size=11, context=10, width=12, layers=2, heads=3, initial_std=0.4)
@@ -64,6 +66,16 @@ def test_ablations_side_by_side_are_those_one_after_the_other(spec: ModelSpec, k
     assert_near(measured, expected[..., 2:], 1e-9)
 
 
+@given(spec=specs(kinds=("decoder",)))
+@settings(max_examples=30, deadline=None)
+def test_each_ablation_is_a_whole_pass_in_which_what_the_head_mixed_is_zero(spec: ModelSpec):
+    model, tokens = model_of(spec), tokens_of(spec, 2, 6)
+    for layer in range(spec.layers):
+        logits = run_changed(model, tokens, {f"blocks.{layer}.attention.mixed": lambda mixed: mixed[:, 0].zero_()})
+        expected = F.cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none")
+        assert_near(ablate_heads(model, tokens, [(layer, 0)]), expected, 1e-9)
+
+
 @pytest.mark.parametrize("kind", ["zero", "mean"])
 def test_ablations_side_by_side_are_those_one_after_the_other_in_single_precision(kind: Kind):
     model, tokens = model_of(SPEC, dtype=torch.float32), tokens_of(SPEC, 2, 6)
@@ -76,9 +88,9 @@ def test_as_many_ablations_share_a_pass_as_memory_allows(monkeypatch: pytest.Mon
     model, tokens = model_of(SPEC), tokens_of(SPEC, 2, 6)
     together = ablation_effects(model, tokens)
     passes: list[int] = []
-    read = Transformer.hidden
+    read_out = Transformer.logits
     monkeypatch.setattr(
-        Transformer, "hidden", lambda model, rows, **more: passes.append(len(rows)) or read(model, rows, **more)
+        Transformer, "logits", lambda model, rows, *more: passes.append(len(rows)) or read_out(model, rows, *more)
     )
     monkeypatch.setattr(ablation, "MOST_AT_ONCE", 4 * tokens.numel() * SPEC.hidden_width)
     assert_near(ablation_effects(model, tokens), together, 1e-9)

@@ -7,7 +7,8 @@ Wild"): it takes away what the head says about these tokens in particular, and l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from itertools import groupby
 from typing import Literal
 
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from glassbox.engines.tensors import Transformer
 from glassbox.errors import BadInput
-from glassbox.insight.interventions import Change, run_changed
+from glassbox.insight.branches import grow
+from glassbox.insight.interventions import Change
 from glassbox.insight.trace import Recording
 from glassbox.spec import ModelSpec
 
@@ -61,7 +63,8 @@ def losses_without(
 ) -> Tensor:
     """The loss of each next token, once for every set of silent heads: nats, (sets, batch, positions).
 
-    Every set is as many rows of a forward pass as there are texts; a pass takes as many sets as memory allows.
+    Every set is as many rows of a forward pass as there are texts, from the first block on in which a head is silent; a
+    pass takes as many sets as memory allows.
 
     tokens:    ids, (batch, length).
     positions: of the length - 1 predicted tokens, which of them are measured.
@@ -73,23 +76,30 @@ def losses_without(
     names = {
         layer: f"blocks.{layer}.attention.mixed" for layer in sorted({layer for one in silent for layer, _ in one})
     }
-    means: Mapping[str, Tensor] = {}
-    if kind == "mean" and names:
-        usual = Recording(names.values())
-        model.hidden(tokens, keep=usual)
-        means = {name: mixed.mean((0, 2)) for name, mixed in usual.values.items()}  # (heads, head_width)
+    usual = Recording(names.values() if kind == "mean" else ())
+    trunk = grow(model, tokens, usual)
+    means = {name: mixed.mean((0, 2)) for name, mixed in usual.values.items()}  # (heads, head_width)
     measured = slice(*positions.indices(tokens.shape[1] - 1))
     targets = tokens[:, 1:][:, measured]  # (batch, positions)
     at_once = max(1, MOST_AT_ONCE // (tokens.numel() * max(spec.vocabulary_size, spec.hidden_width)))
+    in_order = sorted(range(len(silent)), key=lambda number: _first_layer(silent[number], spec))
     found: list[Tensor] = []
     for first in range(0, len(silent), at_once):
-        sets = silent[first : first + at_once]
-        changes = {name: _silence(sets, layer, means.get(name)) for layer, name in names.items()}
-        rows = tokens.repeat(len(sets), 1)  # (sets * batch, length)
-        logits = run_changed(model, rows, changes, positions=measured)  # (sets * batch, positions, vocabulary)
+        sets = [silent[number] for number in in_order[first : first + at_once]]
+        leaving = {
+            layer: trunk.streams[layer].repeat(len(list(alike)), 1, 1)  # (sets * batch, length, width)
+            for layer, alike in groupby(sets, key=lambda heads: _first_layer(heads, spec))
+        }
+        changes = {name: _silence(sets, layer, len(tokens), means.get(name)) for layer, name in names.items()}
+        logits = trunk.logits(leaving, changes, positions=measured)  # (sets * batch, positions, vocabulary)
         losses = F.cross_entropy(logits.flatten(0, 1), targets.repeat(len(sets), 1).flatten(), reduction="none")
         found.append(losses.view(len(sets), *targets.shape))
-    return torch.cat(found)
+    return torch.cat(found)[torch.tensor(in_order).argsort()]
+
+
+def _first_layer(heads: Collection[Head], spec: ModelSpec) -> int:
+    """Before this block a pass without these heads is the one with all; without none, it is so to the end."""
+    return min((layer for layer, _ in heads), default=spec.layers)
 
 
 def _check(spec: ModelSpec, tokens: Tensor, silent: Sequence[Collection[Head]]) -> None:
@@ -106,13 +116,13 @@ def _check(spec: ModelSpec, tokens: Tensor, silent: Sequence[Collection[Head]]) 
         )
 
 
-def _silence(sets: Sequence[Collection[Head]], layer: int, mean: Tensor | None) -> Change:
+def _silence(sets: Sequence[Collection[Head]], layer: int, batch: int, mean: Tensor | None) -> Change:
     """In the rows of each set, what its heads of this layer mixed becomes `mean`, (heads, head_width), or zero."""
     chosen = [(number, head) for number, heads in enumerate(sets) for at, head in heads if at == layer]
     numbers, heads = [number for number, _ in chosen], [head for _, head in chosen]
 
     def change(mixed: Tensor) -> None:
-        by_set = mixed.unflatten(0, (len(sets), -1))  # (sets, batch, heads, length, head_width)
+        by_set = mixed.unflatten(0, (-1, batch))  # (sets so far, batch, heads, length, head_width)
         by_set[numbers, :, heads] = mixed.new_zeros(()) if mean is None else mean[heads][:, None, None]
 
     return change

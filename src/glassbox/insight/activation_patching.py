@@ -23,7 +23,7 @@ from torch import Tensor
 from glassbox.engines.tensors import Transformer
 from glassbox.engines.values import value_shapes
 from glassbox.errors import BadInput
-from glassbox.insight.branches import Trunk, grow
+from glassbox.insight.branches import LAST, Trunk, grow
 from glassbox.insight.interventions import Change, check_changeable
 from glassbox.insight.trace import Recording
 
@@ -153,7 +153,7 @@ def _answers(trunk: Trunk, patched: Sequence[_Patched], patches: Sequence[tuple[
             changes[one.name] = partial(_write, one.clean[..., start:, :], left + rows, places)
         leaving[one.leaves] = stream
         left += len(places)
-    return trunk.logits(leaving, changes, start=start, last_only=True)[:, 0]
+    return trunk.logits(leaving, changes, start=start, positions=LAST)[:, 0]
 
 
 def _write(clean: Tensor, rows: Tensor, places: Tensor, value: Tensor) -> None:

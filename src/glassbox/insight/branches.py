@@ -18,6 +18,8 @@ from glassbox.engines.tensors.cache import Cache
 from glassbox.engines.values import NOTHING, Keep
 from glassbox.insight.interventions import Change, Changing
 
+LAST = slice(-1, None)  # where this alone is asked for, the last block is spared for the other tokens
+
 
 @dataclass(frozen=True)
 class Trunk:
@@ -37,15 +39,20 @@ class Trunk:
 
     @torch.no_grad()
     def logits(
-        self, leaving: Mapping[int, Tensor], changes: Mapping[str, Change], *, start: int = 0, last_only: bool = False
+        self,
+        leaving: Mapping[int, Tensor],
+        changes: Mapping[str, Change],
+        *,
+        start: int = 0,
+        positions: slice = slice(None),
     ) -> Tensor:
-        """The logits of all branches, in the order in which they leave: (rows, length - start or 1, vocabulary).
+        """The logits of all branches, in the order in which they leave: (rows, positions, vocabulary).
 
         leaving:   block -> what enters it in the branches that leave there, (rows, length - start, width); the number
                    of blocks stands for the final norm. Rows are as many times the trunk's batch.
         changes:   what else is changed on the way, by name. A change sees the rows that have left so far.
         start:     the first token that differs in any branch.
-        last_only: are only the logits of the last token wanted?
+        positions: of the tokens from `start` on, those whose logits are wanted.
         """
         model, layers = self.model, self.model.spec.layers
         tokens = self.tokens[:, start:]
@@ -56,13 +63,12 @@ class Trunk:
             if layer > first and layer in leaving:
                 x = torch.cat((x, leaving[layer]))
             around = replace(around, tokens=tokens.repeat(len(x) // len(tokens), 1))
-            if last_only and layer == layers - 1:
+            if positions == LAST and layer == layers - 1:
                 around = around.of_last_token()
             x = model.through(layer, x, around, keep)  # (rows, length - start, width), or (rows, 1, width) of the last
-        if last_only:
-            x = x[:, -1:]
+        x = x[:, positions]
         if first < layers and layers in leaving:
-            x = torch.cat((x, leaving[layers][:, -x.shape[1] :]))
+            x = torch.cat((x, leaving[layers][:, positions]))
         return model.logits(model.final_norm(x, keep.under("final_norm")), keep.under("output"))
 
 
