@@ -128,15 +128,17 @@ def heads(reader: Reader, tokens: Tensor, asked: HeadsRequest) -> Numbers:
     _check_computed(spec.layers * spec.heads * tokens.shape[1] ** 2 + tokens.shape[1] * spec.vocabulary_size)
     on_repeated = _on_repeated(reader.model, asked.ablation)
     found = detect_heads(reader.model, tokens, on_repeated=on_repeated, kind=asked.ablation)
+    scores = {pattern: rounded(table) for pattern, table in found.scores.items()}
+    without, without_on_repeated = rounded(found.ablation), rounded(found.on_repeated)
     return {
         "heads": [
             {
                 "layer": layer,
                 "head": head,
                 "found": found.found(layer, head),
-                "scores": {pattern: rounded(scores[layer, head]) for pattern, scores in found.scores.items()},
-                "loss_without": rounded(found.ablation[layer, head]),
-                "loss_without_on_repeated": rounded(found.on_repeated[layer, head]),
+                "scores": {pattern: table[layer][head] for pattern, table in scores.items()},
+                "loss_without": without[layer][head],
+                "loss_without_on_repeated": without_on_repeated[layer][head],
             }
             for layer in range(spec.layers)
             for head in range(spec.heads)
