@@ -79,12 +79,16 @@ def differences_of(found: Patching) -> torch.Tensor:
         + [f"attention.{value}" for value in ("queries", "keys", "values", "mixed", "output")]
     ),
     at_once=st.sampled_from([1, 4, 1000]),
+    begins_alike=st.sampled_from([0, 0, 1, LENGTH - 1]),
 )
 @settings(max_examples=60, deadline=None)
-def test_patches_side_by_side_are_those_one_after_the_other(spec: ModelSpec, value: str, at_once: int):
+def test_patches_side_by_side_are_those_one_after_the_other(
+    spec: ModelSpec, value: str, at_once: int, begins_alike: int
+):
     assume(spec.norm != "none" or value != "attention_norm.output")
     model, clean = model_of(spec), tokens_of(spec, 1, LENGTH, seed=1)
-    corrupted = (clean + 1) % spec.vocabulary_size
+    corrupted = clean.clone()
+    corrupted[:, begins_alike:] = (clean[:, begins_alike:] + 1) % spec.vocabulary_size
     right, wrong = (model.forward(tokens)[0][0, -1].detach() for tokens in (clean, corrupted))
     assume(abs(float(right[1] - right[2] - wrong[1] + wrong[2])) > 1e-6)
     with pytest.MonkeyPatch.context() as patch:

@@ -71,16 +71,17 @@ def patch_activations(
     answer = int(last[0].argmax()) if answer is None else answer
     foil = int(last[1].argmax()) if foil is None else foil
     right, wrong = (float(difference) for difference in last[:, answer] - last[:, foil])
-    if answer == foil or right == wrong:
+    if answer == foil or right == wrong or torch.equal(clean, corrupted):
         raise BadInput(
             "Both texts are answered alike, so there is no difference to explain.",
             "Choose texts that the model continues differently, or name an answer and a foil.",
         )
     trunk = Trunk(model, corrupted, [stream[1:] for stream in both.streams], both.read[:, :, 1:])
     patched = [_patched(trunk, layer, value, held.values[name][:1]) for layer, name in names.items()]
-    patches = [(row, place) for place in range(length) for row in range(len(patched))]
+    first_other = int((clean != corrupted).nonzero()[0, 1])  # what stands before it is the same: no patch does anything
+    patches = [(row, place) for place in range(first_other, length) for row in range(len(patched))]
     at_once = max(1, MOST_AT_ONCE // (length * model.spec.hidden_width))
-    effects = last.new_empty(len(patched), length)
+    effects = last.new_zeros(len(patched), length)
     for first in range(0, len(patches), at_once):
         some = sorted(patches[first : first + at_once])
         logits = _answers(trunk, patched, some)
