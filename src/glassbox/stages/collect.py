@@ -16,7 +16,7 @@ from pydantic import Field
 
 from glassbox.data.sources.encodings import Encoding
 from glassbox.errors import BadInput
-from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.interface import Context, Slot, Stage, StageSettings, Stopped
 from glassbox.stages.local_paths import InputPath
 from glassbox.workspace.names import name_from
 
@@ -81,7 +81,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
         with context.output("corpus") as draft:
             size = _write(settings, draft.folder, report, context)
             draft.describe(source=settings.source, documents=size.documents, bytes=size.text_bytes)
-    except _Stopped:
+    except Stopped:
         return {}
     shutil.rmtree(context.checkpoints / _DOWNLOAD, ignore_errors=True)  # the corpus holds it all now
     for skipped in report.skipped:
@@ -94,10 +94,6 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
     }
 
 
-class _Stopped(Exception):  # noqa: N818  (nothing went wrong)
-    """Someone asked to stop; the unfinished corpus is thrown away."""
-
-
 def _write(settings: Settings, folder: Path, report: FilesReport, context: Context) -> SplitSize:
     from glassbox.data.corpus import CorpusWriter, SplitSize
 
@@ -106,7 +102,7 @@ def _write(settings: Settings, folder: Path, report: FilesReport, context: Conte
         for document in _documents(settings, path, report):
             writer.append(document)
             if context.stop_requested:
-                raise _Stopped
+                raise Stopped
             if writer.documents % 64 == 0:
                 done, total = (report.bytes_read, report.bytes_total) if path else (writer.text_bytes, None)
                 context.progress(done, total, unit="bytes", note=f"{writer.documents:,} documents")
@@ -119,7 +115,7 @@ def _fetched(url: str, context: Context) -> Path:
 
     def progress(received: int, told: int | None) -> None:
         if context.stop_requested:
-            raise _Stopped
+            raise Stopped
         context.progress(received, told, unit="bytes", note="fetching")
 
     return downloaded(url, context.checkpoints / _DOWNLOAD, progress)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from glassbox.errors import BadInput
-from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.interface import Context, Slot, Stage, StageSettings, Stopped
 from glassbox.stages.local_paths import OutputPath
 from glassbox.workspace import Artifact
 
@@ -38,13 +38,13 @@ class Settings(StageSettings):
 def run(settings: Settings, context: Context) -> dict[str, object]:
     def progress(done: int, total: int) -> None:
         if context.stop_requested:
-            raise _Stopped
+            raise Stopped
         context.progress(done, total, unit="weights", note="writing")
 
     write = {"huggingface": _write_huggingface, "gguf": _write_gguf, "onnx": _write_onnx}[settings.format]
     try:
         kind = write(settings, context.input("model"), progress)
-    except _Stopped:
+    except Stopped:
         return {}
     files = settings.to.iterdir() if settings.to.is_dir() else [settings.to]
     return {"computed_as": kind, "bytes": sum(path.stat().st_size for path in files)}
@@ -105,10 +105,6 @@ def _tokenizer(folder: Path) -> Tokenizer | None:
     from glassbox.tokenizers import load
 
     return load(folder / "tokenizer") if (folder / "tokenizer").is_dir() else None
-
-
-class _Stopped(Exception):  # noqa: N818  (nothing went wrong)
-    """Someone asked to stop; what is half-written is thrown away."""
 
 
 STAGE = Stage(settings=Settings, run=run, takes={"model": Slot("model", "the model to write")})

@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue
 
 from glassbox.errors import BadInput
 from glassbox.spec import count_parameters
-from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.interface import Context, Slot, Stage, StageSettings, Stopped
 from glassbox.stages.local_paths import InputPath
 from glassbox.workspace.names import name_from
 
@@ -60,7 +60,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
 
     def progress(done: int, total: int) -> None:
         if context.stop_requested:
-            raise _Stopped
+            raise Stopped
         context.progress(done, total, unit="weights", note="copying")
 
     try:
@@ -77,7 +77,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
             if tokenizer is not None:
                 keep_tokenizer(tokenizer, template, draft.folder / "tokenizer")
             draft.describe(**facts)
-    except _Stopped:
+    except Stopped:
         return {}
     return {
         **facts,
@@ -95,10 +95,6 @@ def _folder(settings: Settings) -> Path:
     if settings.hub_name is not None and settings.path is None:
         return download(settings.hub_name, settings.revision)
     raise BadInput("A model is imported from a path or by a name on the hub.", "Give --path or --hub-name.")
-
-
-class _Stopped(Exception):  # noqa: N818  (nothing went wrong)
-    """Someone asked to stop; the unfinished model is thrown away."""
 
 
 STAGE = Stage(

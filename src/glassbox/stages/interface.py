@@ -124,6 +124,10 @@ class Context(Protocol):
         ...
 
 
+class Stopped(Exception):  # noqa: N818  (nothing went wrong)
+    """What a stage raises to leave its work because `stop_requested`; drafts that it leaves are thrown away."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """`done` of `total` units; the note says what is being done."""

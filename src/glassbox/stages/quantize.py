@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.interface import Context, Slot, Stage, StageSettings, Stopped
 
 DEFAULT_GROUPS = {"int8": 0, "int4": 64, "nf4": 64}
 
@@ -63,7 +63,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
             with TensorFileWriter(draft.folder / WEIGHTS_FILE, announced, {"format": "pt"}) as file:
                 for name, code in model.formats.items():
                     if context.stop_requested:
-                        raise _Stopped
+                        raise Stopped
                     weight = torch.from_numpy(widen(model.read(name), code)).float()
                     if is_quantized(name, tuple(weight.shape)):
                         codes, scales = quantization.code(weight)
@@ -79,7 +79,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
             size = (draft.folder / WEIGHTS_FILE).stat().st_size
             facts = {"quantization": settings.method, "parameters": total, "bits_per_weight": 8 * size / total}
             draft.describe(**facts)
-    except _Stopped:
+    except Stopped:
         return {}
     before = (source / WEIGHTS_FILE).stat().st_size
     return {**facts, "bytes": size, "bytes_before": before, "share": size / before}
@@ -92,10 +92,6 @@ def _copy_the_rest(source: Path, into: Path) -> None:
             shutil.copytree(path, into / path.name)
         elif path.suffix == ".json" and path.name not in ("manifest.json", "spec.json"):
             shutil.copyfile(path, into / path.name)
-
-
-class _Stopped(Exception):  # noqa: N818  (nothing went wrong)
-    """Someone asked to stop; the unfinished model is thrown away."""
 
 
 STAGE = Stage(

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from glassbox.errors import BadInput
-from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.interface import Context, Slot, Stage, StageSettings, Stopped
 
 FEW_DOCUMENTS = 100
 """With fewer documents than this, chance leaves a small share empty too often."""
@@ -55,7 +55,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
         if done % 64 == 0 or done == total:
             context.progress(done / 2, total / 2, unit="documents", note="looking for duplicates, then writing")
         if context.stop_requested:
-            raise _Stopped
+            raise Stopped
 
     try:
         with context.output("corpus") as draft:
@@ -81,7 +81,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
                 name: {"documents": size.documents, "bytes": size.text_bytes} for name, size in report.sizes.items()
             }
             draft.describe(by=by, splits=splits)
-    except _Stopped:
+    except Stopped:
         return {}
     duplicates = report.exact_duplicates + report.near_duplicates
     if duplicates and by == "position":
@@ -95,10 +95,6 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
         "exact_duplicates": report.exact_duplicates,
         "near_duplicates": report.near_duplicates,
     }
-
-
-class _Stopped(Exception):  # noqa: N818  (nothing went wrong)
-    """Someone asked to stop; the unfinished splits are thrown away."""
 
 
 STAGE = Stage(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import Field, JsonValue
 
 from glassbox.errors import BadInput
-from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.interface import Context, Slot, Stage, StageSettings, Stopped
 
 if TYPE_CHECKING:
     from glassbox.data.documents import Document
@@ -74,8 +74,8 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
             try:
                 with writer:
                     _encode_corpus(corpus.folder, splits, text_bytes, writer, encoders, context)
-            except _Stopped:
-                return {}
+            except Stopped:
+                return {}  # what was made so far is safe
 
     description = Shards(work).description
     facts: dict[str, JsonValue] = {
@@ -95,14 +95,10 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
     }
 
 
-class _Stopped(Exception):  # noqa: N818  (nothing went wrong)
-    """Someone asked to stop; what was made so far is safe."""
-
-
 def _encode_corpus(
     corpus: Path, splits: list[str], text_bytes: int, writer: ShardWriter, encoders: _Encoders, context: Context
 ) -> None:
-    """Append every document of the splits that the writer doesn't have yet. Raises _Stopped if asked to stop."""
+    """Append every document of the splits that the writer doesn't have yet. Raises Stopped if asked to stop."""
     from glassbox.data.corpus import read_documents
 
     done = writer.text_bytes_done
@@ -117,7 +113,7 @@ def _encode_corpus(
             context.progress(done, text_bytes, unit="bytes", note=f"encoding {split}")
             if context.stop_requested:
                 writer.commit()
-                raise _Stopped
+                raise Stopped
             if time.monotonic() - committed > SECONDS_BETWEEN_COMMITS:
                 writer.commit()
                 committed = time.monotonic()

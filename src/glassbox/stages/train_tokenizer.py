@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from glassbox.stages.interface import Context, Slot, Stage, StageSettings
+from glassbox.stages.interface import Context, Slot, Stage, StageSettings, Stopped
 
 if TYPE_CHECKING:
     from glassbox.tokenizers.bytepair_training import LearnedMerge
@@ -62,7 +62,7 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
             tokenizer = _train_byte_pairs(settings, documents, context)
         measured = "validation" if "validation" in splits else None
         bytes_per_token = _bytes_per_token(tokenizer, corpus.folder, measured, context) if measured else None
-    except _Stopped:
+    except Stopped:
         return {}
     ran_out = settings.kind == "bytepair" and tokenizer.vocabulary_size < settings.vocabulary_size
     if ran_out:
@@ -86,10 +86,6 @@ def run(settings: Settings, context: Context) -> dict[str, object]:
     }
 
 
-class _Stopped(Exception):  # noqa: N818  (nothing went wrong)
-    """Someone asked to stop; the unfinished tokenizer is thrown away."""
-
-
 class _Documents:
     """The texts of some splits as a stream that shows how far it is."""
 
@@ -106,7 +102,7 @@ class _Documents:
         for name in self._splits:
             for document in read_documents(self._folder, name):
                 if self._context.stop_requested:
-                    raise _Stopped
+                    raise Stopped
                 yield document.text
                 done += len(document.text.encode())
                 self._context.progress(done, self.bytes, unit="bytes", note=self._note)
@@ -126,7 +122,7 @@ def _train_byte_pairs(settings: Settings, documents: _Documents, context: Contex
 
     def watch(merge: LearnedMerge) -> None:
         if context.stop_requested:
-            raise _Stopped
+            raise Stopped
         context.progress(merge.token + 1, settings.vocabulary_size, unit="ids", note="merging")
 
     return train(
