@@ -108,12 +108,12 @@ def main() -> None:
         optimizer, idle_optimizer = AdamW(model), torch.optim.SGD(idle_model.parameters())
         for group in idle_optimizer.param_groups:
             group["lr_factor"] = 1.0
-        options = {"micro_batch": BATCH_SIZE, "clip": 1.0}
+        options: dict[str, Any] = {"micro_batch": BATCH_SIZE, "clip": 1.0}
         idle_step = IdleStep(model, optimizer, **options)
         validation = Validation(shards.split("validation"), SPEC.context, 1, 64, idle_step.device)
         store, plan = Checkpoints(Path(folder) / "checkpoints"), Plan(500, log_every=10)
         loop = Loop(idle_step, batches, lambda step: 1e-3, validation, store, Silence(), plan)
-        step = TrainingStep(idle_model, idle_optimizer, **options)  # pyright: ignore[reportArgumentType]
+        step = TrainingStep(idle_model, idle_optimizer, **options)  # pyright: ignore[reportArgumentType]  (that do nothing)
         parts: dict[str, tuple[Callable[[], object], int, int]] = {  # what, times, steps each
             "step_by_hand": (lambda: by_hand(model, optimizer, batch), 20, 1),
             "loop_around_nothing": (loop.run, 1, plan.steps),

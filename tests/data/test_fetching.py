@@ -449,7 +449,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tls_server(certificate: Path) -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Web)
     server.daemon_threads = True
-    server.handle_error = lambda request, client_address: None  # pyright: ignore[reportAttributeAccessIssue]  (handshakes fail here on purpose)
+    server.handle_error = lambda request, client_address: None  # handshakes fail here on purpose
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)

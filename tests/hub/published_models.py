@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-pytest.importorskip(
-    "transformers.modeling_utils", reason="transformers is not installed"
-)  # has tables of number formats, to be made before any is renamed
+# It has tables of number formats, to be made before any is renamed.
+pytest.importorskip("transformers.modeling_utils", reason="transformers is not installed")
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
 
 VOCABULARY = 96

@@ -66,7 +66,7 @@ def test_what_is_known_stands_in_its_place_and_what_is_not_is_left_out():
 
 @given(st.text(), st.recursive(st.none() | st.booleans() | st.text() | st.integers(), st.lists, max_leaves=5))
 def test_nothing_that_was_recorded_becomes_markup_or_breaks_the_table(name: str, value: object):
-    card = replace(BARE, facts={name: value}).markdown()  # pyright: ignore[reportArgumentType]
+    card = replace(BARE, facts={name: value}).markdown()
     assert "<" not in card.replace("\\<", "")
     rows = [line for line in card.split("\n") if line.startswith("|")]
     assert len(rows) == (2 if value is None else 3)

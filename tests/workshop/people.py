@@ -29,7 +29,7 @@ class People:
     def user(self, name: str, role: Role | None = None) -> User:
         """The person of that name, made when first asked for; unless a role is given, their name says it."""
         if name not in self._users:
-            chosen: Role = role or (name if name in ("owner", "educator") else "member")  # pyright: ignore[reportAssignmentType]  (one of the roles)
+            chosen: Role = role or (name if name in ("owner", "educator") else "member")
             self._users[name] = self.workshop.users.add(name.replace(" ", "-"), chosen, None)
         return self._users[name]
 

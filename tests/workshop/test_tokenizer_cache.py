@@ -10,14 +10,15 @@ from glassbox.errors import BadInput
 from glassbox.tokenizers.characters import CharacterTokenizer
 from glassbox.workshop.tokenizer_cache import TokenizerCache
 from glassbox.workspace import Artifact, Workspace
+from glassbox.workspace.names import Kind
 
 
 @pytest.fixture
 def publish() -> Callable[..., Artifact]:
     workspace = Workspace()
 
-    def make(kind: str = "tokenizer", inside: str = "") -> Artifact:
-        with workspace.artifacts.draft(kind, "letters") as draft:  # pyright: ignore[reportArgumentType]
+    def make(kind: Kind = "tokenizer", inside: str = "") -> Artifact:
+        with workspace.artifacts.draft(kind, "letters") as draft:
             (draft.folder / inside).mkdir(exist_ok=True)
             CharacterTokenizer.train(["abc"]).save(draft.folder / inside)
         return draft.artifact

@@ -11,7 +11,7 @@ PATIENCE = 30.0  # seconds; the machine may be busy
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], what: str) -> T:
+def until(condition: Callable[[], T | None], what: str) -> T:
     """The first true value of the condition; fails if there is none in time."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:

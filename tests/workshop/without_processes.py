@@ -55,7 +55,7 @@ class _Keeper:
 def serve_without_processes(gateway: Gateway) -> None:
     """From now on its deployments answer by themselves."""
     keeper: Any = _Keeper()
-    gateway._keeper = lambda deployment: keeper  # pyright: ignore[reportPrivateUsage]  (its processes are what is replaced)
-    gateway._client = httpx.AsyncClient(  # pyright: ignore[reportPrivateUsage]  (its processes are what is replaced)
+    gateway._keeper = lambda deployment: keeper  # its processes are what is replaced
+    gateway._client = httpx.AsyncClient(  # its processes are what is replaced
         transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER))
     )

@@ -44,7 +44,7 @@ def generate_examples(
     as_json: JsonOption = False,
 ) -> None:
     """The examples that a training with this task, size and seed learns from, and those that it is measured on."""
-    split = generate(_task(task), size, seed)  # pyright: ignore[reportArgumentType]  (`generate` checks the size)
+    split = generate(_task(task), size, seed)
     files = [] if folder is None else _write(folder, split._asdict())
     if as_json:
         shown = {name: [_as_json(example) for example in examples[:5]] for name, examples in split._asdict().items()}
@@ -90,7 +90,7 @@ def _train_command() -> Any:
     more = inspect.Parameter("step_by_step", inspect.Parameter.KEYWORD_ONLY, annotation=option, default=False)
     train.__doc__ = whole.__doc__
     train.__annotations__ = {**whole.__annotations__, "step_by_step": option}
-    train.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]  (Typer reads it there)
+    train.__signature__ = inspect.Signature(  # Typer reads it there
         [*inspect.signature(whole).parameters.values(), more]
     )
     return train

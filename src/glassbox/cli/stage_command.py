@@ -65,7 +65,7 @@ def _with_options(
     command.__name__ = name
     command.__doc__ = description
     command.__annotations__ = dict(annotations)
-    command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]  (Typer reads it there)
+    command.__signature__ = inspect.Signature(parameters)  # Typer reads it there
     return command
 
 

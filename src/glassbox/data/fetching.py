@@ -267,7 +267,7 @@ class _TimedSocket:
         self._raw.sendall(data)
 
     def makefile(self, _mode: str) -> BinaryIO:
-        return io.BufferedReader(_TimedReader(self._raw, self._clock))  # pyright: ignore[reportReturnType]  (all that is read)
+        return io.BufferedReader(_TimedReader(self._raw, self._clock))
 
     def close(self) -> None:
         """Whoever opened it closes it: `http.client` would do so while the answer is still to be read."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -175,5 +176,7 @@ class _Writers:
                 self._stack.enter_context(writer)
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._stack.__exit__(*error)  # pyright: ignore[reportArgumentType]  (three, or three None)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)

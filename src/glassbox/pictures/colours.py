@@ -37,7 +37,8 @@ def oklch(lightness: float, chroma: float, hue: float) -> Colour:
     """The colour on a screen; with less chroma where a screen can't show as much."""
     while (colour := _linear(lightness, chroma, hue)) and not all(-1e-4 <= one <= 1 + 1e-4 for one in colour):
         chroma *= 0.97
-    return tuple(_encode(min(1.0, max(0.0, one))) for one in colour)  # pyright: ignore[reportReturnType]  (three of them)
+    red, green, blue = (_encode(min(1.0, max(0.0, one))) for one in colour)
+    return red, green, blue
 
 
 def _linear(lightness: float, chroma: float, hue: float) -> Colour:

@@ -80,7 +80,8 @@ class Validation:
             yield Batch(windows[:, :-1], windows[:, 1:])
 
     def _to_device(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        return tuple(torch.from_numpy(np.ascontiguousarray(ids)).to(self.device) for ids in batch)  # pyright: ignore[reportReturnType]  (two)
+        inputs, targets = (torch.from_numpy(np.ascontiguousarray(ids)).to(self.device) for ids in batch)
+        return inputs, targets
 
     def _share(self, batches: Iterable[_Item]) -> Iterator[_Item]:
         """Those that are this process's to measure."""

@@ -99,7 +99,7 @@ class RunIndex:
             return replace(entry, state="interrupted")  # deleted or damaged in this very moment
 
     def _entry(self, row: Row[str, str, str, str, int, float, str | None]) -> RunEntry:
-        state: State | None = None if row.problem is not None else row.state  # pyright: ignore[reportAssignmentType]  (one of STATES: the column is text)
+        state: State | None = None if row.problem is not None else row.state
         return RunEntry(
             runs=self._folder,
             id=row.id,

@@ -75,7 +75,7 @@ def in_python(text: str, at: str) -> tuple[Value, dict[str, Value]]:
     """The same expression with the Values of microgpt.py, and its gradients."""
     inputs = {name: Value(float(number)) for name, number in (pair.split(":") for pair in at.split(","))}
     functions = {"relu": Value.relu, "exp": Value.exp, "log": Value.log}
-    result = eval(text, {"__builtins__": {}}, {**functions, **inputs})  # noqa: S307 - expressions of this file
+    result = eval(text, {"__builtins__": {}}, {**functions, **inputs})  # noqa: S307  (expressions of this file)
     result.backward()
     return result, inputs
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -97,8 +98,8 @@ def window(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture(scope="module")
-def session(browser: Browser, way_in: str) -> list[dict[str, object]]:
-    """The cookies of a browser that has come in by the one-time address."""
+def session(browser: Browser, way_in: str) -> list[Any]:
+    """The cookies of a browser that has come in by the one-time address, as another one takes them."""
     context = browser.new_context()
     context.new_page().goto(way_in)
     cookies = context.cookies()
@@ -107,9 +108,9 @@ def session(browser: Browser, way_in: str) -> list[dict[str, object]]:
 
 
 @pytest.fixture
-def page(window: BrowserContext, session: list[dict[str, object]], way_in: str) -> Page:
+def page(window: BrowserContext, session: list[Any], way_in: str) -> Page:
     """The first page of the workshop for one, come in."""
-    window.add_cookies(session)  # pyright: ignore[reportArgumentType]  (what `cookies` gave)
+    window.add_cookies(session)
     page = window.new_page()
     page.goto(way_in.partition("/open")[0])
     return page

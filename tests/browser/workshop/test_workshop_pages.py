@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -99,8 +100,10 @@ def test_an_invited_person_chooses_a_password_and_is_in(window: BrowserContext, 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 @pytest.mark.parametrize("width", [1440, 768, 360])
-def test_axe_finds_nothing_and_nothing_sticks_out(page: Page, for_many: str, way_in: str, scheme: str, width: int):
-    page.emulate_media(color_scheme=scheme)  # pyright: ignore[reportArgumentType]  (one of its words)
+def test_axe_finds_nothing_and_nothing_sticks_out(
+    page: Page, for_many: str, way_in: str, scheme: Literal["dark", "light"], width: int
+):
+    page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
     here = way_in.partition("/open")[0]
     for address, heading in (

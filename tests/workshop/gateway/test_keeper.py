@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -41,8 +42,8 @@ class Noted:
         self.refusals.append((target.version, problem))
 
 
-def target(model: str = "good", version: int = 1, **changes: object) -> Target:
-    return replace(Target("d1", version, "tutor", "glassbox", f"{model}:1"), **changes)  # pyright: ignore
+def target(model: str = "good", version: int = 1, **changes: Any) -> Target:
+    return replace(Target("d1", version, "tutor", "glassbox", f"{model}:1"), **changes)
 
 
 Make = Callable[..., Keeper]
@@ -67,7 +68,11 @@ def keep(tmp_path: Path, noted: Noted) -> Iterator[Make]:
 
 
 def reach(keeper: Keeper, state: State) -> Condition:
-    return until(lambda: (now := keeper.condition()).state == state and now, f"it was {state}: {keeper.condition()}")  # pyright: ignore
+    def reached() -> Condition | None:
+        now = keeper.condition()
+        return now if now.state == state else None
+
+    return until(reached, f"it was {state}: {keeper.condition()}")
 
 
 def pid_of(keeper: Keeper) -> int:

@@ -17,10 +17,10 @@ from glassbox.workshop.gateway import tether
 _SLEEP = "import time; time.sleep(600)"
 
 
-def tethered(script: str, folder: Path = Path("nowhere"), **options: object) -> subprocess.Popen[bytes]:
+def tethered(script: str, folder: Path = Path("nowhere"), stdout: int | None = None) -> subprocess.Popen[bytes]:
     """A command on a tether, as the workshop starts it."""
     command = [sys.executable, "-m", tether.MODULE, str(folder), sys.executable, "-c", script]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **options)  # pyright: ignore
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, start_new_session=True)
 
 
 def child_of(process: subprocess.Popen[bytes]) -> psutil.Process:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from pretending import PretendLauncher, PretendProcess, a_process
@@ -33,10 +34,10 @@ class Servers:
         holder = a_process(next(self._numbers))
         return Executor(self.workspace, self.database, {"local": self.launcher}, self.slots, holder=holder, lease=lease)
 
-    def job(self, key: str | None = None, body: dict[str, object] | None = None, **fields: object) -> JobRow:
+    def job(self, key: str | None = None, body: dict[str, object] | None = None, **fields: Any) -> JobRow:
         """A job for a new run; threads, memory, gpus, priority and retries may be said."""
         record = self.workspace.runs.describe("rehearse", name="plays", settings={}, inputs={})
-        takes = Takes(*(fields.pop(name, default) for name, default in (("threads", 1), ("memory", GB), ("gpus", 0))))  # pyright: ignore[reportArgumentType]
+        takes = Takes(*(fields.pop(name, default) for name, default in (("threads", 1), ("memory", GB), ("gpus", 0))))
         schedule = Schedule.model_validate(fields)
         return new_job(record, takes, schedule, Asked(self.user, key, body or {}))
 
@@ -46,7 +47,7 @@ def look(server: Executor) -> None:
     server.start_next()
 
 
-def begun(servers: Servers, server: Executor, **fields: object) -> tuple[str, PretendProcess]:
+def begun(servers: Servers, server: Executor, **fields: Any) -> tuple[str, PretendProcess]:
     """A run that is at work."""
     run = server.submit(servers.job(**fields)).run
     look(server)

@@ -13,7 +13,7 @@ from glassbox.workspace import Workspace
 from glassbox.workspace.atomic import write_file
 from glassbox.workspace.attempt import Attempt
 from glassbox.workspace.processes import Process
-from glassbox.workspace.run import STATE_FILE
+from glassbox.workspace.run import STATE_FILE, State
 from glassbox.workspace.saved_steps import step_folder
 
 
@@ -66,11 +66,11 @@ class PretendProcess:
     def fail(self) -> None:
         self._end("failed", ExitCode.FAILED)
 
-    def _end(self, state: str, code: ExitCode) -> None:
+    def _end(self, state: State, code: ExitCode) -> None:
         assert self.attempt is not None
         if self.workspace.runs.get(self.order.run).status.state == "paused":
             self.attempt.go_on()
-        self.attempt.end(state)  # pyright: ignore[reportArgumentType]  (one of the states)
+        self.attempt.end(state)
         self._go(code)
 
     def die(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from pretend_servers import GB, ServerKilled, Servers, at_its_end, begun, kill_at, look
@@ -300,10 +301,10 @@ def test_trouble_with_one_run_is_not_that_of_the_others(servers: Servers, monkey
     bad, good = server.submit(servers.job()).run, server.submit(servers.job()).run
     real = attending.Attendant._attend_waiting
 
-    def troubled(self: object, job: JobRow, run: object) -> None:
+    def troubled(self: Any, job: JobRow, run: Any) -> None:
         if job.run == bad:
             raise RuntimeError("a fault of ours")
-        real(self, job, run)  # pyright: ignore[reportArgumentType]  (as it came)
+        real(self, job, run)
 
     monkeypatch.setattr(attending.Attendant, "_attend_waiting", troubled)
     look(server)

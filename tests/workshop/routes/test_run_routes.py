@@ -18,6 +18,7 @@ from glassbox.workshop.jobs.attempt_process import output_file
 from glassbox.workshop.jobs.launchers.interface import Handle
 from glassbox.workshop.state import Workshop
 from glassbox.workspace import Workspace
+from glassbox.workspace.run import State
 from glassbox.workspace.saved_steps import step_folder
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -58,7 +59,7 @@ def resting(app: FastAPI) -> Workshop:
     return workshop
 
 
-def ended(workspace: Workspace, state: str, steps: tuple[int, ...] = ()) -> str:
+def ended(workspace: Workspace, state: State, steps: tuple[int, ...] = ()) -> str:
     """A run of the command line that is over, with checkpoints."""
     run = workspace.runs.create("rehearse", name="plays", settings={"steps": 3}, inputs={})
     attempt = workspace.runs.begin(run)
@@ -66,7 +67,7 @@ def ended(workspace: Workspace, state: str, steps: tuple[int, ...] = ()) -> str:
         step_folder(attempt.checkpoints, step).mkdir()
         (step_folder(attempt.checkpoints, step) / "weights").write_text(str(step))
     (attempt.checkpoints / "decisions.json").write_text("{}")
-    attempt.end(state)  # pyright: ignore[reportArgumentType]  (one of the states)
+    attempt.end(state)
     return run.id
 
 

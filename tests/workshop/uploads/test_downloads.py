@@ -8,6 +8,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,9 +21,9 @@ names = st.text("abc", min_size=1, max_size=3)
 
 @given(files=st.dictionaries(st.tuples(names, names), st.binary(max_size=50), max_size=5))
 def test_a_folder_goes_out_as_a_zip_of_all_its_files(
-    files: dict[tuple[str, str], bytes], tmp_path_factory: object
+    files: dict[tuple[str, str], bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = Path(tmp_path_factory.mktemp("made")) / "model"  # pyright: ignore[reportAttributeAccessIssue]  (pytest's)
+    folder = tmp_path_factory.mktemp("made") / "model"
     folder.mkdir()
     for (parent, name), content in files.items():
         (folder / f"{parent}-").mkdir(exist_ok=True)

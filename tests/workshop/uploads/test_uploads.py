@@ -42,7 +42,7 @@ class Store(NamedTuple):
     database: Database
 
     def brought(self, label: str, content: bytes, **more: str) -> Upload:
-        upload = self.uploads.begin(self.ann, label=label, length=len(content), **more)  # pyright: ignore[reportArgumentType]  (sha256, content_type)
+        upload = self.uploads.begin(self.ann, label=label, length=len(content), **more)  # sha256, content_type
         if content:
             with self.uploads.receive(upload.id, 0) as receiving:
                 receiving.write(content)
@@ -135,7 +135,7 @@ def test_quotas_count_what_was_announced(store: Store) -> None:
 
 
 def test_what_was_promised_to_others_counts_as_taken_on_the_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10_000, 9_000, 1_000))  # pyright: ignore[reportAttributeAccessIssue]  (its own type)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10_000, 9_000, 1_000))  # its own type
     upload = store.uploads.begin(store.ann, label="a", length=600)
     with pytest.raises(NoRoom, match="has no room for 500 more bytes"):
         store.uploads.begin(store.bob, label="b", length=500)

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 from glassbox.data.sources.zip_directory import check_directory, checked_members
 from glassbox.errors import BadInput
@@ -67,7 +67,7 @@ class Allowance:
 class _Metered(io.RawIOBase):
     """A stream that takes what it reads from an allowance."""
 
-    def __init__(self, stream: BinaryIO, allowance: Allowance) -> None:
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, allowance: Allowance) -> None:
         self._stream, self._allowance = stream, allowance
 
     def readable(self) -> bool:
@@ -83,7 +83,7 @@ class _Metered(io.RawIOBase):
 def open_gzip(stream: BinaryIO, name: str, size: int) -> BinaryIO:
     """The unpacked bytes of a .gz of `size` bytes, as a stream."""
     unpacked = gzip.GzipFile(fileobj=stream, mode="rb")
-    return io.BufferedReader(_Metered(unpacked, Allowance(size, name)))  # pyright: ignore[reportArgumentType]  (any readable does)
+    return io.BufferedReader(_Metered(unpacked, Allowance(size, name)))
 
 
 def zip_members(stream: BinaryIO, name: str, size: int) -> Iterator[Member]:
@@ -99,7 +99,7 @@ def zip_members(stream: BinaryIO, name: str, size: int) -> Iterator[Member]:
                 raise BadInput(f"{name} is an empty archive.", "Leave it out, or put files into it.")
             for path, entry in checked_members(archive.infolist(), name):
                 with archive.open(entry) as member:
-                    yield Member(path, io.BufferedReader(_Metered(member, allowance)))  # pyright: ignore[reportArgumentType]  (any readable does)
+                    yield Member(path, io.BufferedReader(_Metered(member, allowance)))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ SAMPLE = 2**16
 
 def transcoded(stream: BinaryIO, encoding: Encoding, name: str) -> BinaryIO:
     """The same text as UTF-8. Raises BadInput, while it is read, at the byte where it isn't of that encoding."""
-    return io.BufferedReader(_Transcoded(stream, encoding, name))  # pyright: ignore[reportReturnType]  (readable is all that is asked)
+    return io.BufferedReader(_Transcoded(stream, encoding, name))
 
 
 def likely_encoding(sample: bytes) -> Encoding | None:

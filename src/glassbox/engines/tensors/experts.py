@@ -145,7 +145,7 @@ def gathered(rows: Tensor, order: Tensor, back: Tensor, copies: int = 1) -> Tens
 
     order: a permutation of rows * copies; back: the one that undoes it.
     """
-    return _Gathered.apply(rows, order, back, copies)  # pyright: ignore[reportReturnType]  (autograd says Any)
+    return _Gathered.apply(rows, order, back, copies)
 
 
 def grouped_linear(x: Tensor, weights: Tensor, counts: list[int]) -> Tensor:
@@ -156,7 +156,7 @@ def grouped_linear(x: Tensor, weights: Tensor, counts: list[int]) -> Tensor:
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weights = x.to(dtype), weights.to(dtype)  # all matrices in one cast
-    return _GroupedLinear.apply(x, weights, counts)  # pyright: ignore[reportReturnType]  (autograd says Any)
+    return _GroupedLinear.apply(x, weights, counts)
 
 
 class _Gathered(torch.autograd.Function):

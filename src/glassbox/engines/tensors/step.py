@@ -386,10 +386,15 @@ def _transposed(weight: Tensor) -> Tensor:
 def _transposed_linear(matrix: Tensor, bias: Tensor | None, activation: Function | None = None) -> Function:
     """y = x W^T + b through a copy of W that lies as the kernel reads it."""
     if bias is None:
-        product: Function = lambda x: torch.mm(x, matrix)  # noqa: E731  (one of two, chosen here)
+
+        def product(x: Tensor) -> Tensor:
+            return torch.mm(x, matrix)
     else:
         offset = bias.detach()
-        product = lambda x: torch.addmm(offset, x, matrix)  # noqa: E731  (one of two, chosen here)
+
+        def product(x: Tensor) -> Tensor:
+            return torch.addmm(offset, x, matrix)
+
     return product if activation is None else lambda x: activation(product(x))
 
 

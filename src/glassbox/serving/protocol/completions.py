@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
@@ -10,8 +10,21 @@ from glassbox.serving.protocol.chat import FinishReason
 from glassbox.serving.protocol.sampling import Sampling, only
 from glassbox.serving.protocol.usage import Usage
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
 MOST_PROMPTS = 128
 TokenIds = Annotated[list[Annotated[int, Field(strict=True)]], Field(min_length=1, max_length=1_000_000)]
+
+
+def texts_or_rows(given: str | list[str] | list[int] | list[list[int]]) -> list[str | list[int]]:
+    """One entry for each text or row of ids, of which a request may hold one or many."""
+    return [given] if isinstance(given, str) or _are_ids(given) else list(given)
+
+
+def _are_ids(given: list[str] | list[int] | list[list[int]]) -> TypeIs[list[int]]:
+    """The first tells of all: pydantic has checked that they are alike."""
+    return isinstance(given[0], int)
 
 
 class CompletionRequest(Sampling):
@@ -32,11 +45,7 @@ class CompletionRequest(Sampling):
     @property
     def prompts(self) -> list[str | list[int]]:
         """One entry for each prompt."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        if isinstance(self.prompt[0], int):
-            return [self.prompt]  # pyright: ignore[reportReturnType]  (the first tells of all: pydantic has checked them)
-        return list(self.prompt)  # pyright: ignore[reportReturnType]
+        return texts_or_rows(self.prompt)
 
 
 class CompletionLogprobs(BaseModel):

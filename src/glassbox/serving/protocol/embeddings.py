@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from glassbox.serving.protocol.completions import TokenIds
+from glassbox.serving.protocol.completions import TokenIds, texts_or_rows
 from glassbox.serving.protocol.sampling import Request
 
 MOST_INPUTS = 512
@@ -27,11 +27,7 @@ class EmbeddingRequest(Request):
     @property
     def inputs(self) -> list[str | list[int]]:
         """One entry for each vector."""
-        if isinstance(self.input, str):
-            return [self.input]
-        if isinstance(self.input[0], int):
-            return [self.input]  # pyright: ignore[reportReturnType]  (the first tells of all: pydantic has checked them)
-        return list(self.input)  # pyright: ignore[reportReturnType]
+        return texts_or_rows(self.input)
 
 
 class Embedding(BaseModel):
