@@ -41,10 +41,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = fill(Path(folder), chosen.artifacts, chosen.megabytes)
         with (
-            server(Path(folder)) as (process, address, cookies),
-            httpx.Client(base_url=address, cookies=cookies, timeout=120) as client,
+            server(Path(folder)) as started,
+            httpx.Client(base_url=started.address, cookies=started.cookies, timeout=120) as client,
         ):
-            compare_views(client, process, made, chosen.rounds)
+            compare_views(client, started.process, made, chosen.rounds)
             compare_difference(client, made)
 
 
