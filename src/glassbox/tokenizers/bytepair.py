@@ -147,7 +147,10 @@ class BytePairTokenizer(Tokenizer):
     # ---- decoding ----
 
     def token_bytes(self, token: int) -> bytes:
-        return self.decode_bytes((token,))
+        try:
+            return self._bytes_of[token]
+        except KeyError:
+            raise unknown_id(token, self.vocabulary_size) from None
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         try:

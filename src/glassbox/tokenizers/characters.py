@@ -64,7 +64,10 @@ class CharacterTokenizer(Tokenizer):
             ) from None
 
     def token_bytes(self, token: int) -> bytes:
-        return self.decode_bytes((token,))
+        try:
+            return self._text_of[token].encode()
+        except KeyError:
+            raise unknown_id(token, self.vocabulary_size) from None
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         try:
