@@ -7,6 +7,7 @@ when the parent's end of its standard input closes, whatever became of the paren
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -98,6 +99,8 @@ def serve(settings: ServerSettings, ready: Callable[[ServedModel, str], None]) -
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=DRAINING,
         )
+        gc.collect()
+        gc.freeze()  # what is there now stays: to look at all of it once more would stop every chat for 0.2 s
         server = _Server(config, answers)
         server.run(sockets=[listener])
         if server.fault is not None:
