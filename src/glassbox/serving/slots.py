@@ -56,17 +56,19 @@ class Slots:
         count = held.shape[3]
         self._fit(count)
         row, start = len(self._starts), self._end - count
+        seen = min(self._starts, default=self._end)  # from here on all rows are read, up to their starts hidden
         # Whoever had these slots before may have left what is no number, and hidden by a weight of 0 it would count.
-        self._store[:, :, row, :, :start] = 0
+        self._store[:, :, row, :, min(start, seen) : start] = 0
+        self._store[:, :, :row, :, start:seen] = 0
         self._store[:, :, row, :, start : self._end] = held
         self._starts.append(start)
 
     def leave(self, row: int) -> None:
         """Let a row go; the last one takes its number and place."""
         self._settle()
-        last = len(self._starts) - 1
+        last, first = len(self._starts) - 1, min(self._starts)
         if row != last:
-            self._store[:, :, row, :, : self._end] = self._store[:, :, last, :, : self._end]
+            self._store[:, :, row, :, first : self._end] = self._store[:, :, last, :, first : self._end]
             self._starts[row] = self._starts[last]
         self._starts.pop()
         if not self._starts:
