@@ -109,9 +109,8 @@ class _Chat:
                     events += self._events(index, part, usage)
                 if events:
                     yield b"".join(events)
-            if self._asked.include_usage:
-                yield event(self._chunk_of([], self._usage(writing.tokens)))
-            yield DONE
+            total = self._usage(writing.tokens)
+            yield (event(self._chunk_of([], total)) if self._asked.include_usage else b"") + DONE
 
     def _choice(self, index: int, part: Part) -> ChatChoice:
         reason = finish_reason(part.finish)

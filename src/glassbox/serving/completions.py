@@ -156,9 +156,8 @@ class _Completions:
                 used = Usage.of(self._prompt_tokens, writing.tokens) if self._asked.continuous_usage else None
                 if choices:
                     yield b"".join(event(self._part([choice], used)) for choice in choices)
-            if self._asked.include_usage:
-                yield event(self._part([], Usage.of(self._prompt_tokens, writing.tokens)))
-            yield DONE
+            total = Usage.of(self._prompt_tokens, writing.tokens)
+            yield (event(self._part([], total)) if self._asked.include_usage else b"") + DONE
 
     def _choice(self, index: int, part: Part, *, echo: bool) -> CompletionChoice:
         prompt = self._prompts[index // self._asked.n]
