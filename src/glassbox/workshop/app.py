@@ -58,7 +58,6 @@ from glassbox.workshop.routes import (
     uploads,
     usage,
 )
-from glassbox.workshop.routes.stage_operations import with_operations_of_stages
 from glassbox.workshop.settings import WorkshopSettings
 from glassbox.workshop.state import Workshop
 
@@ -133,7 +132,6 @@ def create_app(settings: WorkshopSettings) -> FastAPI:
     tell_problems(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.openapi = with_operations_of_stages(app.openapi)
     documentation.describe(app)
     # The last one added is the first to see a request.
     app.add_middleware(Sizes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +14,7 @@ from glassbox.workshop.access.headers import content_policy
 from glassbox.workshop.problems import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from glassbox.workshop.problems import NotFound
 from glassbox.workshop.router import Router
+from glassbox.workshop.routes.stage_operations import with_operations_of_stages
 
 DESCRIPTION = """\
 Everything that the workshop does can be done here: start stages, follow runs, look at artifacts, talk to models.
@@ -75,20 +77,30 @@ SwaggerUIBundle({
 
 
 def describe(app: FastAPI) -> None:
-    """Let the description say what FastAPI can't: how one comes in, and the media type that problems have."""
-    plain = app.openapi
+    """Let the description say what FastAPI can't: each stage, how one comes in, and the media type that problems have.
+
+    It is made when somebody first asks, in most of a second: in a thread, so that the others are answered meanwhile.
+    """
+    plain, alone = app.openapi, threading.Lock()
+    made: dict[str, Any] = {}
 
     def described() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = plain()
-            document.setdefault("components", {})["securitySchemes"] = _WAYS_IN
-            document["security"] = [{name: []} for name in _WAYS_IN]
-            for operations in document["paths"].values():
-                for operation in operations.values():
-                    _name_media_type(operation["responses"])
-        return plain()
+        with alone:  # whoever else asks meanwhile waits for the same one
+            if not made:
+                made.update(_completed(plain()))
+        return made
 
     app.openapi = described
+
+
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    document = with_operations_of_stages(document)
+    document["components"]["securitySchemes"] = _WAYS_IN
+    document["security"] = [{name: []} for name in _WAYS_IN]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            _name_media_type(operation["responses"])
+    return document
 
 
 def _name_media_type(responses: dict[str, Any]) -> None:

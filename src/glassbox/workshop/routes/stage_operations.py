@@ -7,7 +7,6 @@ that a generated client knows every setting with its type, its bounds and its de
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, Field, create_model
@@ -19,18 +18,6 @@ from glassbox.workshop.bodies import Body
 from glassbox.workshop.jobs.preparing import Reference, StartRequest
 
 OPERATIONS = {"start": "/api/stages/{stage}/runs", "validate": "/api/stages/{stage}/validate"}
-
-
-def with_operations_of_stages(describe: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """What describes the API, with the operations of all stages; computed once."""
-    described: dict[str, Any] = {}
-
-    def describe_all() -> dict[str, Any]:
-        if not described:
-            described.update(_with_operations(copy.deepcopy(describe())))
-        return described
-
-    return describe_all
 
 
 def request_model(stage: Stage) -> type[BaseModel]:
@@ -57,7 +44,8 @@ def _model(name: str, base: type[BaseModel], docstring: str, **fields: Any) -> t
     return create_model(name, __base__=base, __doc__=docstring, **fields)
 
 
-def _with_operations(document: dict[str, Any]) -> dict[str, Any]:
+def with_operations_of_stages(document: dict[str, Any]) -> dict[str, Any]:
+    """The API's description, with the operations of all stages."""
     all_of_them = [load_stage(stage.name) for stage in stages()]
     models = {stage.name: request_model(stage) for stage in all_of_them}
     references, schemas = models_json_schema(
