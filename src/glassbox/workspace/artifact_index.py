@@ -6,9 +6,10 @@ the index about a publication, a deletion, or a folder that was copied in by han
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +67,8 @@ _COLUMNS = (
 )
 _Row = tuple[int, str, str, int, str | None, float, int, str | None, str | None]
 """Of these columns: thousands of rows take a quarter of the time that as many objects would."""
+_ALL = select(*_COLUMNS)
+_KEYS = select(ArtifactRow.kind, ArtifactRow.name, ArtifactRow.version, ArtifactRow.problem)
 
 
 class ArtifactIndex:
@@ -77,7 +80,7 @@ class ArtifactIndex:
 
     def entries(self, kind: Kind | None = None, name: str | None = None) -> list[ArtifactEntry]:
         """Newest first."""
-        query = select(*_COLUMNS)
+        query = _ALL
         if kind is not None:
             query = query.where(ArtifactRow.kind == kind)
         if name is not None:
@@ -86,27 +89,27 @@ class ArtifactIndex:
 
     def by_id(self, artifact_id: str) -> ArtifactEntry | None:
         """The one with that id. What is in the rows and still lies there needs no look at all others."""
-        found = self._with_id(artifact_id)
+        with self._database.reading() as session:
+            found = self._with_id(session, artifact_id)
         if found is None or not found.folder.is_dir():
-            self._synchronise()
-            found = self._with_id(artifact_id)
+            with self._in_step() as session:
+                return self._with_id(session, artifact_id)
         return found
 
     def children(self, artifact_id: str) -> list[ArtifactEntry]:
         """Those that name it as a parent, newest first."""
         children = select(ParentRow.child).where(ParentRow.parent == artifact_id)
-        return self._entries(select(*_COLUMNS).where(ArtifactRow.row.in_(children)))
+        return self._entries(_ALL.where(ArtifactRow.row.in_(children)))
 
     def descendants(self, artifact_id: str) -> list[Descendant]:
         """Those that were made from it, and those that were made from these, nearest first."""
-        self._synchronise()
         found: dict[int, ArtifactEntry] = {}
         parents: dict[int, list[str]] = {}
-        with self._database.reading() as session:
+        with self._in_step() as session:
             nearest = {artifact_id}
             while nearest:
                 children = select(ParentRow.child).where(ParentRow.parent.in_(nearest))
-                rows = session.execute(select(*_COLUMNS).where(ArtifactRow.row.in_(children))).all()
+                rows = session.execute(_ALL.where(ArtifactRow.row.in_(children))).all()
                 new = {row[0]: self._entry(row) for row in rows if row[0] not in found}
                 found |= new
                 links = select(ParentRow.child, ParentRow.parent).where(ParentRow.child.in_(new))
@@ -115,14 +118,12 @@ class ArtifactIndex:
                 nearest = {entry.id for entry in new.values() if entry.id is not None}
         return [Descendant(entry, tuple(parents[row])) for row, entry in found.items()]
 
-    def _with_id(self, artifact_id: str) -> ArtifactEntry | None:
-        with self._database.reading() as session:
-            row = session.execute(select(*_COLUMNS).where(ArtifactRow.id == artifact_id).limit(1)).one_or_none()
-            return None if row is None else self._entry(row)
+    def _with_id(self, session: Session, artifact_id: str) -> ArtifactEntry | None:
+        row = session.execute(_ALL.where(ArtifactRow.id == artifact_id).limit(1)).one_or_none()
+        return None if row is None else self._entry(row)
 
     def _entries(self, query: Select[*_Row]) -> list[ArtifactEntry]:
-        self._synchronise()
-        with self._database.reading() as session:
+        with self._in_step() as session:
             rows = session.execute(query.order_by(ArtifactRow.created.desc(), ArtifactRow.version.desc()))
             return [self._entry(row) for row in rows]
 
@@ -140,21 +141,26 @@ class ArtifactIndex:
             problem=problem,
         )
 
-    def _synchronise(self) -> None:
-        known, damaged = self._known()
-        present = set(self._present())
-        if present - known or known - present or damaged:
-            with self._database.writing() as session:
-                known, damaged = _keys(session)  # again, now that nobody else can write
-                present = set(self._present())
-                for key in (known - present) | damaged:
-                    _forget(session, key)
-                for key in (present - known) | (damaged & present):
-                    session.add(self._read(key))
-
-    def _known(self) -> tuple[set[_Key], set[_Key]]:
+    @contextlib.contextmanager
+    def _in_step(self) -> Generator[Session]:
+        """A session whose rows are those of the folder. Looking and reading share it: to connect takes as long."""
         with self._database.reading() as session:
-            return _keys(session)
+            known, damaged = _keys(session)
+            if not damaged and known == set(self._present()):
+                yield session
+                return
+        self._synchronise()
+        with self._database.reading() as session:
+            yield session
+
+    def _synchronise(self) -> None:
+        with self._database.writing() as session:
+            known, damaged = _keys(session)
+            present = set(self._present())
+            for key in (known - present) | damaged:
+                _forget(session, key)
+            for key in (present - known) | (damaged & present):
+                session.add(self._read(key))
 
     def _present(self) -> Iterator[_Key]:
         for kind in KINDS:
@@ -185,7 +191,7 @@ class ArtifactIndex:
 
 def _keys(session: Session) -> tuple[set[_Key], set[_Key]]:
     """Every row's key, and those of damaged artifacts, which may have been repaired since."""
-    rows = session.execute(select(ArtifactRow.kind, ArtifactRow.name, ArtifactRow.version, ArtifactRow.problem)).all()
+    rows = session.execute(_KEYS).all()
     return {(row[0], row[1], row[2]) for row in rows}, {(row[0], row[1], row[2]) for row in rows if row[3] is not None}
 
 
