@@ -10,8 +10,9 @@ import pytest
 from own_loop import run_async
 
 from glassbox.generation import Decoding, Ending, Finish
-from glassbox.serving import inbox
+from glassbox.serving import pulse
 from glassbox.serving.inbox import Inbox
+from glassbox.serving.pulse import Pulse
 from glassbox.serving.requests import Failure, Request
 from glassbox.serving.transcript import Failed, Transcript
 from glassbox.tokenizers.characters import CharacterTokenizer
@@ -25,7 +26,7 @@ def request() -> Request:
 
 
 def box_of(*requests: Request, stream: bool = True) -> Inbox:
-    return Inbox([Transcript(each, TOKENIZER) for each in requests], stream=stream)
+    return Inbox([Transcript(each, TOKENIZER) for each in requests], Pulse() if stream else None)
 
 
 def write(request: Request, *ids: int, finish: Finish | None = None, failure: Failure | None = None) -> None:
@@ -71,7 +72,7 @@ def test_a_stream_hears_of_the_first_tokens_and_of_the_end_at_once() -> None:
         await hearing
         return batches
 
-    with mock.patch.object(inbox, "PAUSE", LONG):
+    with mock.patch.object(pulse, "PARTS_A_SECOND", 1 / LONG):
         assert run_async(asyncio.wait_for(told(), 30)) == [{0: [1]}, {0: [2, 3, 4]}]
 
 
@@ -80,7 +81,7 @@ def test_the_tokens_of_a_slow_model_are_heard_as_they_come() -> None:
         one, batches = request(), []
         hearing = asyncio.ensure_future(hear(box_of(one), batches))
         for count in (1, 2, 3):
-            await asyncio.sleep(3 * inbox.PAUSE)
+            await asyncio.sleep(3 / pulse.PARTS_A_SECOND)
             write(one, count)
             await until(batches, count)
         write(one, finish="context")
@@ -101,7 +102,7 @@ def test_an_end_that_came_before_the_pause_began_is_heard_at_once(failure: Failu
                 write(one, 2, finish=None if failure else "stop", failure=failure)
         return batches
 
-    with mock.patch.object(inbox, "PAUSE", LONG):
+    with mock.patch.object(pulse, "PARTS_A_SECOND", 1 / LONG):
         if failure is None:
             assert run_async(asyncio.wait_for(told(), 30)) == 2
         else:

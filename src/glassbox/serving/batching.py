@@ -64,7 +64,7 @@ class ContinuousBatcher:
             if number < 1:
                 raise BadInput(f"{name} is {number}.", "Set it to at least 1.")
         self._spec = model.spec
-        self.tokenizer = tokenizer
+        self._tokenizer = tokenizer
         self._batch = Batch(model, rows, chunk_tokens(model.spec))
         self._may_wait = waiting
         self._waiting: deque[Request] = deque()
@@ -105,7 +105,7 @@ class ContinuousBatcher:
         when the model has failed too often.
         """
         self._check(prompt, decoding)
-        ending = Ending(len(prompt), decoding, self.tokenizer, self._spec.context)
+        ending = Ending(len(prompt), decoding, self._tokenizer, self._spec.context)
         request = Request(list(prompt), len(prompt), row, decoding, ending)
         with self._changed:
             if self._closed:

@@ -34,13 +34,13 @@ from glassbox.serving.writing import Writing, decoding_of, finish_reason
 
 async def answer(service: Service, asked: ChatRequest) -> Response:
     """The response to a chat. Raises ApiError."""
-    batcher = service.batcher
+    service.model.check_writes()
     messages = [_told(message.role, message.text, message.name) for message in asked.messages]
     characters = sum(len(text) for message in messages for text in message.values())
     prompt = await service.encode(lambda: service.model.chat.prompt(messages), characters, "messages")
     service.check_room(prompt, "messages")
     decoding = _decoding(service, asked, len(prompt))
-    writing = Writing(batcher, service.metrics, [prompt], decoding, asked.n, stream=asked.stream)
+    writing = Writing(service, [prompt], decoding, asked.n, stream=asked.stream)
     chat = _Chat(service.model, asked, len(prompt))
     if asked.stream:
         return EventStream(chat.events(writing))

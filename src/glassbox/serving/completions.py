@@ -41,7 +41,7 @@ class _Prompt:
 
 async def answer(service: Service, asked: CompletionRequest) -> Response:
     """The response to a completion. Raises ApiError."""
-    batcher = service.batcher
+    service.model.check_writes()
     _check(asked)
     prompts = [await _prompt(service, asked, prompt) for prompt in asked.prompts]
     task = _Completions(service, asked, prompts)
@@ -58,7 +58,7 @@ async def answer(service: Service, asked: CompletionRequest) -> Response:
     except BadInput as error:
         raise from_bad_input(error) from None
     rows = [prompt.ids for prompt in prompts]
-    writing = Writing(batcher, service.metrics, rows, decoding, asked.n, stream=asked.stream)
+    writing = Writing(service, rows, decoding, asked.n, stream=asked.stream)
     if asked.stream:
         return EventStream(task.events(writing))
     with writing:

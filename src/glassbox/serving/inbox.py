@@ -11,20 +11,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from glassbox.serving.pulse import Pulse
 from glassbox.serving.transcript import Part, Transcript
-
-PAUSE = 1 / 24  # seconds between parts of a stream: as between the pictures of a film
 
 
 class Inbox:
     """Several answers that are being written, numbered from 0; made in the loop that reads them.
 
-    stream: hear of whatever has been written, else of an answer only when it has ended.
+    pulse: hear, with each beat, of whatever has been written; None: of an answer only when it has ended.
     """
 
-    def __init__(self, answers: Sequence[Transcript], *, stream: bool) -> None:
+    def __init__(self, answers: Sequence[Transcript], pulse: Pulse | None) -> None:
         self._answers = answers
-        self._stream = stream
+        self._pulse = pulse
         self._loop = asyncio.get_running_loop()
         self._something = asyncio.Event()
         for answer in answers:
@@ -37,26 +36,26 @@ class Inbox:
             yield {number: answer.read() for number, answer in enumerate(self._answers) if self._is_due(answer)}
             if all(answer.whole for answer in self._answers):
                 return
-            if self._stream:
-                await self._pause()
+            if self._pulse is not None:
+                await self._beat(self._pulse)
 
     def _is_due(self, answer: Transcript) -> bool:
-        return answer.has_more and (self._stream or answer.request.ended)
+        return answer.has_more and (self._pulse is not None or answer.request.ended)
 
     async def _arrival(self) -> None:
         """Wait until an answer is due."""
-        self._await_tokens(self._wake if self._stream else None)
+        self._await_tokens(None if self._pulse is None else self._wake)
         while not any(map(self._is_due, self._answers)):  # asked only now, so that nothing falls between
             await self._something.wait()
             self._something.clear()
         self._await_tokens(None)
 
-    async def _pause(self) -> None:
-        """Wait until all streams go on, at the same moment: one wake, not one each. An end doesn't wait."""
-        timer = self._loop.call_later(PAUSE - self._loop.time() % PAUSE, self._something.set)
+    async def _beat(self, pulse: Pulse) -> None:
+        """Wait until all streams go on. An end doesn't wait."""
         if not any(answer.request.ended and not answer.whole for answer in self._answers):
+            pulse.wake(self._something)
             await self._something.wait()
-        timer.cancel()
+            pulse.forget(self._something)
         self._something.clear()
 
     def _await_tokens(self, call: Callable[[], None] | None) -> None:

@@ -12,6 +12,7 @@ from glassbox.serving.batching import Closed, ContinuousBatcher
 from glassbox.serving.metrics import Metrics
 from glassbox.serving.protocol.errors import ApiError, from_bad_input, shutting_down
 from glassbox.serving.protocol.health import Health
+from glassbox.serving.pulse import Pulse
 from glassbox.serving.served_model import ServedModel
 
 WAITING_READERS = 64  # requests that may wait for the reading thread
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 
 class Service:
-    """One served model at work. batcher: None for a model that doesn't write."""
+    """One served model at work. pulse: of the streams of all its answers."""
 
     def __init__(self, model: ServedModel, *, rows: int, waiting: int, threads: int, process_id: int) -> None:
         self.model = model
@@ -32,6 +33,7 @@ class Service:
             self._batcher = ContinuousBatcher(
                 model.reader.model, model.tokenizer, rows=rows, waiting=waiting, threads=threads
             )
+        self.pulse = Pulse()
         self.metrics = Metrics(None if self._batcher is None else self._batcher.snapshot)
         self._reading = ThreadPoolExecutor(1, "reading")  # of a model that doesn't write
         self._readers = 0

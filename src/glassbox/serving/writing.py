@@ -9,12 +9,12 @@ from types import TracebackType
 
 from glassbox.errors import BadInput
 from glassbox.generation import Decoding, Finish
-from glassbox.serving.batching import Closed, ContinuousBatcher, Full, Ticket
+from glassbox.serving.batching import Closed, Full, Ticket
 from glassbox.serving.inbox import Inbox
-from glassbox.serving.metrics import Metrics
 from glassbox.serving.protocol.chat import FinishReason
 from glassbox.serving.protocol.errors import ApiError, from_bad_input, shutting_down
 from glassbox.serving.protocol.sampling import Sampling
+from glassbox.serving.service import Service
 from glassbox.serving.transcript import Failed, Part, Transcript
 
 TRY_AGAIN_AFTER = 1  # seconds, when too many wait
@@ -49,8 +49,7 @@ class Writing:
 
     def __init__(
         self,
-        batcher: ContinuousBatcher,
-        metrics: Metrics,
+        service: Service,
         prompts: Sequence[Sequence[int]],
         decoding: Decoding,
         n: int,
@@ -58,19 +57,19 @@ class Writing:
         stream: bool,
     ) -> None:
         self.answers = len(prompts) * n
-        self._metrics = metrics
+        self._metrics = service.metrics
         self._since = time.monotonic()
         self._tickets: list[Ticket] = []
         self.tokens = 0
         try:
             for prompt in prompts:
                 for row in range(n):
-                    self._tickets.append(batcher.submit(prompt, decoding, row=row))
+                    self._tickets.append(service.batcher.submit(prompt, decoding, row=row))
         except (BadInput, Full, Closed) as error:
             self._give_up()
             raise _as_api_error(error) from None
-        answers = [Transcript(ticket.request, batcher.tokenizer) for ticket in self._tickets]
-        self._inbox = Inbox(answers, stream=stream)
+        answers = [Transcript(ticket.request, service.model.tokenizer) for ticket in self._tickets]
+        self._inbox = Inbox(answers, service.pulse if stream else None)
 
     def __enter__(self) -> Writing:
         return self
