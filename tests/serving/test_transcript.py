@@ -28,28 +28,36 @@ CONTEXT = 40
         end_tokens=st.sampled_from([(), (END,)]),
         alternatives=st.sampled_from([None, 0]),
     ),
-    st.sets(st.integers(0, 50)),
+    st.lists(st.sampled_from(["nothing", "nothing", "token", "end"]), min_size=50, max_size=50),
 )
-def test_parts_make_up_the_answer_whenever_they_are_read(ids: list[int], decoding: Decoding, reads: set[int]) -> None:
+def test_parts_make_up_the_answer_whenever_they_are_read(ids: list[int], decoding: Decoding, reads: list[str]) -> None:
+    """Read behind a token, or between it and the end that it is, or not."""
     answer = Answer(0, 1, decoding, TOKENIZER, CONTEXT)
     request = Request([0], 1, 0, decoding, Ending(1, decoding, TOKENIZER, CONTEXT))
     transcript, parts, expected, last = Transcript(request, TOKENIZER), list[Part](), "", None
-    for count, id in enumerate(ids):
-        if count in reads:
-            parts.append(transcript.read())
-            assert expected.startswith(text_of(parts))
+
+    def read() -> None:
+        parts.append(transcript.read())
+        assert expected.startswith(text_of(parts))
+
+    for count, (id, behind) in enumerate(zip(ids, reads, strict=True)):
         likelihood = None if decoding.alternatives is None else Likelihood(-float(count), ())
         last = answer.add(id, likelihood)
         expected += last.text
         if likelihood is not None:
             request.likelihoods.append(likelihood)
+        finish = request.ending.after(id)
         request.ids.append(id)
-        request.finish = request.ending.after(id)
-        assert request.finish == last.finish
-        if last.finish:
+        if behind == "token":
+            read()
+        request.finish = finish
+        assert finish == last.finish
+        if finish:
             break
+        if behind == "end":
+            read()
     assert transcript.has_more
-    parts.append(transcript.read())
+    read()
     assert (transcript.whole, transcript.has_more) == (True, False)
     assert ids_of(parts) == tuple(request.ids[1:])
     assert text_of(parts) == expected

@@ -137,7 +137,7 @@ class _Completions:
 
     def of_prompts_alone(self) -> Completion:
         """What echo tells where nothing is to be written."""
-        nothing = Part([], "", [], "length")
+        nothing = Part([], [], "", [], "length")
         choices = [self._choice(index, nothing, echo=True) for index in range(len(self._tables))]
         return self._body(choices, Usage.of(self._prompt_tokens, 0))
 

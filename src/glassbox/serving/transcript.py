@@ -14,20 +14,16 @@ from glassbox.tokenizers import Tokenizer
 class Part:
     """What was written of an answer since the part before.
 
-    ids, text:   all tokens, and what they stand for; an end token and a stop text stand for nothing.
+    ids:         all tokens. spelled_ids: without an end token, which stands for no text.
     likelihoods: of the ids, if they were asked for.
     finish:      with the last part, why the answer ended.
     """
 
     ids: list[int]
+    spelled_ids: list[int]
     text: str
     likelihoods: list[Likelihood]
     finish: Finish | None
-
-    @property
-    def spelled_ids(self) -> list[int]:
-        """Those that stand for text."""
-        return _without_end(self.ids, self.finish)
 
 
 class Transcript:
@@ -49,21 +45,18 @@ class Transcript:
     def read(self) -> Part:
         """What has been written since the last time, perhaps nothing. Raises Failed."""
         request = self.request
-        finish = request.finish  # first, because it is set last: with it, all the rest is there
+        finish = request.finish  # first, because it is set last: with it all the rest is there, but not the other way
         if request.failure is not None:
             raise Failed(request.failure)
         ids = request.ids[request.prompt + self._read :]
         likelihoods = request.likelihoods[self._read : self._read + len(ids)]
         self._read += len(ids)
-        text = self._text.add(b"".join([spelled(self._tokenizer, id) for id in _without_end(ids, finish)]))
+        spelled_ids = ids[:-1] if ids and ids[-1] in request.decoding.end_tokens else ids  # nothing comes behind one
+        text = self._text.add(b"".join([spelled(self._tokenizer, id) for id in spelled_ids]))
         if finish is not None:
             text += self._text.end()
             self.whole = True
-        return Part(ids, text, likelihoods, finish)
-
-
-def _without_end(ids: list[int], finish: Finish | None) -> list[int]:
-    return ids[:-1] if finish == "end" else ids
+        return Part(ids, spelled_ids, text, likelihoods, finish)
 
 
 class Failed(Exception):  # noqa: N818  (it reads as what happened: "raise Failed")
