@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given, settings
@@ -83,3 +86,24 @@ def test_a_run_put_in_the_place_of_one_that_was_over_is_read(workspace):
 def test_only_a_whole_id_names_a_folder(workspace, name):
     workspace.runs.create("pretrain", name="plays", settings={}, inputs={})
     assert workspace.runs.folder_with(name) is None
+
+
+def test_of_many_who_ask_when_runs_have_changed_one_reads_them(workspace, monkeypatch):
+    for _ in range(5):
+        workspace.runs.create("pretrain", name="plays", settings={}, inputs={})
+    together, reads, synchronise = Barrier(4), [], run_index.RunIndex._synchronise
+
+    def slowly(index: run_index.RunIndex) -> None:
+        reads.append(index)
+        time.sleep(0.2)  # so that the others come meanwhile
+        synchronise(index)
+
+    def ask(_: int) -> list:
+        together.wait()
+        return workspace.runs.list()
+
+    monkeypatch.setattr(run_index.RunIndex, "_synchronise", slowly)
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(ask, range(4)))
+    assert len(reads) == 1
+    assert all(len(answer) == 5 and answer == answers[0] for answer in answers)

@@ -7,6 +7,7 @@ runs that are over for good aren't looked at again as long as their folders are 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -67,19 +68,29 @@ class RunIndex:
         self._folder = folder
         self._database = database
         self._kept = _Answer([], {}, {})
+        self._renewing = threading.Lock()
 
     def entries(self, stage: str | None = None) -> list[RunEntry]:
         """Newest first."""
         kept = self._kept
-        present = self._present(kept.over)
-        if kept.present != present:
-            self._synchronise()
-            query = select(*_COLUMNS).order_by(RunRow.created.desc(), RunRow.id)
-            with self._database.reading() as session:
-                entries = [self._entry(row) for row in session.execute(query)]
-            over = {one.id: present[one.id] for one in entries if one.state in FINAL and one.id in present}
-            self._kept = kept = _Answer(entries, present, over)
+        if kept.present != self._present(kept.over):
+            kept = self._renewed()
         return [self._now(entry) for entry in kept.entries if stage in (None, entry.stage)]
+
+    def _renewed(self) -> _Answer:
+        """What is true now. Of many who ask at the same moment one reads all rows, and the others wait for that: each
+        on its own would keep the others waiting, who then find the rows out of date too."""
+        with self._renewing:
+            kept = self._kept
+            present = self._present(kept.over)
+            if kept.present != present:
+                self._synchronise()
+                query = select(*_COLUMNS).order_by(RunRow.created.desc(), RunRow.id)
+                with self._database.reading() as session:
+                    entries = [self._entry(row) for row in session.execute(query)]
+                over = {one.id: present[one.id] for one in entries if one.state in FINAL and one.id in present}
+                self._kept = kept = _Answer(entries, present, over)
+            return kept
 
     def readers_of(self, artifact_id: str) -> list[RunEntry]:
         """The runs that have this artifact among their inputs, newest first."""
