@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glassbox.generation.ending import Ending, Finish
 from glassbox.generation.likelihood import Likelihood
@@ -34,13 +34,15 @@ class Answer:
     def __init__(self, row: int, prompt_tokens: int, decoding: Decoding, tokenizer: Tokenizer, context: int) -> None:
         self._row = row
         self._tokenizer = tokenizer
-        self._ending = Ending(prompt_tokens, decoding, tokenizer, context)
+        self._ending = Ending(prompt_tokens, replace(decoding, stop=()), tokenizer, context)  # the text finds those
         self._text = TextStream(decoding.stop)
 
     def add(self, token: int, likelihood: Likelihood | None) -> Piece:
         """The piece of the next id."""
         finish = self._ending.after(token)
         text = "" if finish == "end" else self._text.add(spelled(self._tokenizer, token))
+        if self._text.stopped:
+            finish = "stop"
         if finish:
             text += self._text.end()
         return Piece(self._row, token, text, likelihood, finish)
