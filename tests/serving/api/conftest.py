@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import coverage
 import httpx
@@ -53,7 +54,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
     """Start `glassbox serve-model`, wait until it answers, and end it afterwards."""
 
     @contextlib.contextmanager
-    def start(model: Path | str, *arguments: str, key: str | None = None, **options: object) -> Iterator[Child]:
+    def start(model: Path | str, *arguments: str, key: str | None = None, **options: Any) -> Iterator[Child]:
         ready = tmp_path_factory.mktemp("child") / "ready.json"
         environment = os.environ | {"GLASSBOX_SERVING_KEY": key or ""}
         if coverage.Coverage.current() is not None:
@@ -69,7 +70,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
             "--ready-file",
             str(ready),
         ]
-        process = subprocess.Popen([*command, *arguments], env=environment, **options)  # pyright: ignore
+        process = subprocess.Popen([*command, *arguments], env=environment, **options)
         try:
             until(lambda: ready.exists() or process.poll() is not None, "the child was ready")
             assert process.poll() is None, f"the child ended with {process.returncode}"

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import openai
 
@@ -24,9 +25,14 @@ class Child:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def client(self, **options: object) -> openai.OpenAI:
-        settings = {"base_url": f"{self.address}/v1", "api_key": self.key, "max_retries": 0, "timeout": PATIENCE}
-        return openai.OpenAI(**(settings | options))  # pyright: ignore[reportArgumentType]
+    def client(self, **options: Any) -> openai.OpenAI:
+        settings: dict[str, Any] = {
+            "base_url": f"{self.address}/v1",
+            "api_key": self.key,
+            "max_retries": 0,
+            "timeout": PATIENCE,
+        }
+        return openai.OpenAI(**(settings | options))
 
     def asynchronous_client(self) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(base_url=f"{self.address}/v1", api_key=self.key, max_retries=0, timeout=PATIENCE)
